@@ -1,0 +1,2 @@
+//! HS256 JSON Web Tokens in fixed buffers.
+#![no_std]
