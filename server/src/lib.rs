@@ -1,1 +1,28 @@
 //! The Latchkey server as a library.
+//!
+//! The pure modules hold the rules and are handed the time, the random bytes and the stored records: [`session`],
+//! [`user`], [`password`], [`site`], [`cookie`]. The edges hold one resource each: [`store`] the redb file, [`http`]
+//! tiny_http, [`clock`] the time, [`entropy`] randomness, [`hasher`] the memory of argon2. ARCHITECTURE.md is the map.
+
+pub mod administration;
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod command;
+pub mod control;
+pub mod cookie;
+pub mod entropy;
+pub mod folder;
+pub mod hasher;
+pub mod http;
+pub mod keys;
+mod label;
+pub mod password;
+pub mod problem;
+pub mod session;
+pub mod settings;
+pub mod site;
+pub mod store;
+pub mod time;
+pub mod user;
+mod web;

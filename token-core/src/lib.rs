@@ -1,2 +1,72 @@
-//! HS256 JSON Web Tokens in fixed buffers.
+//! HS256 JSON Web Tokens in fixed buffers: no heap, no recursion, no panic, no unsafe code.
+//!
+//! The caller brings the key, the time and the memory; this crate brings the rules. Everything a stranger sends is
+//! read strictly, and nothing of it is decoded before its MAC has been found right.
+//!
+//! ```
+//! use token_core::{Key, NewClaims, Verifier, VerifyError};
+//!
+//! // At least 32 random bytes, shared by whoever signs and whoever verifies.
+//! let secret = b"never use a sentence as a secret";
+//! let keys = [Key::new(secret)?.with_type("at+jwt")?.with_kid("2026-01")?];
+//!
+//! // Sign into a buffer of your own ...
+//! let claims = NewClaims { subject: Some("ada"), audience: Some("pump"), expires_at: 1_800_000_600, ..NewClaims::default() };
+//! let mut token_buffer = [0; 256];
+//! let token = keys[0].sign(&claims, &mut token_buffer)?;
+//!
+//! // ... and verify it. The time is an argument: seconds since 1970.
+//! let verifier = Verifier::new(&keys).audience("pump");
+//! let mut claims_buffer = [0; 256];
+//! let claims = verifier.verify(token, 1_800_000_000, &mut claims_buffer)?;
+//! assert_eq!(claims.subject(), Some("ada"));
+//!
+//! // At the very second of `exp` it is over (RFC 7519 §4.1.4).
+//! let too_late = verifier.verify(token, 1_800_000_600, &mut claims_buffer);
+//! assert_eq!(too_late.err(), Some(VerifyError::Expired));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # In scope
+//!
+//! * Signing and verifying JWTs in the JWS Compact Serialization with HS256 (RFC 7519, RFC 7515, RFC 7518 §3.2).
+//! * Key rotation by `kid`, explicit typing by `typ` (RFC 8725 §3.11), claims of your own through [`serde`].
+//! * The JWS layer below, for payloads that are not claims: [`Key::sign_payload`], [`Verifier::verify_payload`].
+//! * Opaque, authenticated [refresh tokens](RefreshToken).
+//!
+//! # Out of scope
+//!
+//! * Every other algorithm. A key knows what it is for; a token has no say in it (RFC 8725 §3.1).
+//! * Encryption, the JSON serialization, detached payloads, `crit` extensions: tokens that need them are refused.
+//! * Clocks, randomness, storage, revocation: they belong to the caller.
+//!
+//! # Limits
+//!
+//! | what | limit |
+//! |---|---|
+//! | secret | at least [`SECRET_LEN_MIN`] bytes |
+//! | token | [`TOKEN_LEN_MAX`] characters, of which the header [`HEADER_LEN_MAX`] |
+//! | nesting, in header and claims | [`DEPTH_MAX`] |
+//! | names of claims that are not registered, in all objects open at a time | [`NAMES_MAX`] |
+//! | audiences in one token | [`AUDIENCES_MAX`] |
 #![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod base64url;
+mod claims;
+mod header;
+mod json;
+mod key;
+mod refresh;
+mod sign;
+mod verify;
+
+pub use claims::{AUDIENCES_MAX, Claims};
+pub use json::{DEPTH_MAX, NAMES_MAX};
+pub use key::{KID_LEN_MAX, Key, KeyError, SECRET_LEN_MIN, TYPE_LEN_MAX};
+pub use refresh::{RefreshKey, RefreshToken, RefreshTokenError};
+pub use sign::{NewClaims, SignError, header_len, token_len};
+pub use verify::{HEADER_LEN_MAX, TOKEN_LEN_MAX, Verifier, VerifyError, payload_len_max};

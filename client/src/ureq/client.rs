@@ -1,0 +1,300 @@
+//! The client as programs see it: sign in, ask, sign out.
+
+use std::fmt;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ::ureq::http::{Method, Uri};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::ureq::builder::Builder;
+use crate::ureq::message::{self, Tokens};
+use crate::ureq::transport::{BODY_LEN_MAX, Call, Transport};
+use crate::ureq::{Clock, Error, Event, Origin, Response, Saved, SessionStore};
+use crate::{Failure, Moment, Request, Session, Step, Verdict};
+
+/// A session with one server, for any number of threads.
+///
+/// Every request goes out with the access token. When that has expired, or the server refuses it with a 401, one thread
+/// refreshes while the others wait, and each request is repeated once. The access token is in memory only; the refresh
+/// token is in the [`SessionStore`], so that the next start of the program goes on in the same session.
+///
+/// A client that is started anew therefore refreshes with its first request. Within the server's grace period that costs
+/// no rotation, and at any time it is safe to be killed in the middle of it.
+pub struct Client {
+    pub(super) store: Box<dyn SessionStore>,
+    pub(super) clock: Box<dyn Clock>,
+    pub(super) transport: Transport,
+    proactive: bool,
+    shared: Mutex<Shared>,
+    /// A refresh ended, well or not, or somebody signed in or out.
+    pub(super) changed: Condvar,
+}
+
+/// Who is signed in, where, and in which session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The server.
+    pub origin: Origin,
+    /// The user's name, as the server writes it.
+    pub user: String,
+    /// The session's handle, the same in the server's lists.
+    pub session: String,
+}
+
+/// What the threads share. No thread does I/O while it holds it.
+pub(super) struct Shared {
+    pub(super) session: Session,
+    pub(super) identity: Option<Identity>,
+    pub(super) access_token: Zeroizing<String>,
+    /// What the last failed refresh met.
+    pub(super) setback: Option<Error>,
+    /// The server's word for why it ended the session.
+    pub(super) ended: Option<String>,
+}
+
+impl Client {
+    /// Begins to put a client together.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(super) fn resume(
+        store: Box<dyn SessionStore>,
+        clock: Box<dyn Clock>,
+        transport: Transport,
+        proactive: bool,
+    ) -> Result<Self, Error> {
+        let mut session = Session::signed_out();
+        let identity = store.read()?.map(|saved| saved.identity);
+        if identity.is_some() {
+            session.resumed();
+        }
+        let access_token = Zeroizing::default();
+        let shared = Shared { session, identity, access_token, setback: None, ended: None };
+        Ok(Self { store, clock, transport, proactive, shared: Mutex::new(shared), changed: Condvar::new() })
+    }
+
+    /// Who is signed in, as far as is known without asking the server.
+    pub fn identity(&self) -> Option<Identity> {
+        self.shared().identity.clone()
+    }
+
+    /// Signs in at `server`, such as `https://auth.example`, and keeps the session. A session that was there is ended.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the code `invalid_credentials` when the name or the password is wrong, [`Error::Busy`] after
+    /// too many of those, [`Error::Network`], [`Error::Address`], and [`Error::Store`] when the session cannot be kept. The
+    /// session that was there is ended only when the new one is kept.
+    pub fn login(&self, server: &str, user: &str, password: &str) -> Result<Identity, Error> {
+        let origin = Origin::parse(server)?;
+        // Before the password leaves: a store that cannot keep the session should say so now.
+        self.store.open()?.read()?;
+
+        let body = message::login(user, password);
+        let sent_at = self.clock.now();
+        let response = self.transport.send(&Call::auth(&origin, "/api/auth/login", &body)?)?;
+        let Some(tokens) = Tokens::read(&response) else {
+            self.transport.tell_answer(&response);
+            return Err(Error::of_auth(response));
+        };
+        let Tokens { session, user, expires_in_secs, .. } = &tokens;
+        self.transport.tell(&Event::SignedIn { user, expires_in_secs: *expires_in_secs });
+
+        let identity = Identity { origin, user: user.clone(), session: session.clone() };
+        let saved = Saved::new(identity.clone(), tokens.refresh_token.clone());
+        match self.keep(&saved, tokens, sent_at) {
+            // Nobody could ever use either of them again. That ending them fails is no reason to fail here.
+            Ok(previous) => drop(previous.map(|previous| self.end(&previous))),
+            Err(error) => {
+                drop(self.end(&saved));
+                return Err(error);
+            }
+        }
+        Ok(identity)
+    }
+
+    /// Asks for `target`: a path at the origin that was signed in to, or a full address of it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for every status but 2xx, and all the others: see [`Error`].
+    pub fn get(&self, target: &str) -> Result<Response, Error> {
+        self.request(&Method::GET, target, None)
+    }
+
+    /// Posts `value` as JSON to `target`.
+    ///
+    /// After a 401 the request is sent again: the server has not acted on the first.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and [`Error::Json`] when `value` cannot be written as JSON.
+    pub fn post_json<T: Serialize + ?Sized>(&self, target: &str, value: &T) -> Result<Response, Error> {
+        let json = serde_json::to_vec(value).map_err(|error| Error::Json(error.to_string()))?;
+        self.request(&Method::POST, target, Some(&json))
+    }
+
+    /// Signs out: the server ends the session, and the store forgets it. Without a session that is done already.
+    ///
+    /// # Errors
+    /// [`Error::Network`] and others; then the session is kept, so that signing out can be tried again.
+    pub fn logout(&self) -> Result<(), Error> {
+        let mut store = self.store.open()?;
+        if let Some(saved) = store.read()?.filter(|saved| self.is_ours(saved)) {
+            self.end(&saved)?;
+            store.clear()?;
+        }
+        self.shared().sign_out(None);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Forgets the session without telling the server, where it lives on until it expires or somebody ends it there.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store cannot forget.
+    pub fn forget(&self) -> Result<(), Error> {
+        let mut store = self.store.open()?;
+        if store.read()?.is_some_and(|saved| self.is_ours(&saved)) {
+            store.clear()?;
+        }
+        self.shared().sign_out(None);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Does what the session says until the request is answered.
+    fn request(&self, method: &Method, target: &str, json: Option<&[u8]>) -> Result<Response, Error> {
+        let mut request = Request::new();
+        loop {
+            let mut shared = self.shared();
+            match shared.session.next(&mut request, self.clock.now()) {
+                Step::Send => {
+                    let (uri, access_token) = shared.pass_to(target)?;
+                    drop(shared);
+                    let response = self.exchange(method.clone(), uri, &access_token, json)?;
+                    let advice = response.problem().and_then(|problem| problem.advice);
+                    if request.answered(response.status(), advice) == Verdict::Return {
+                        let is_success = (200..300).contains(&response.status());
+                        return if is_success { Ok(response) } else { Err(Error::Refused(response)) };
+                    }
+                }
+                Step::Refresh(turn) => {
+                    drop(shared);
+                    self.refresh(turn);
+                }
+                Step::Join(until) => self.join(shared, until),
+                Step::Wait(until) => {
+                    drop(shared);
+                    self.wait(until);
+                }
+                Step::Failed(failure) => return Err(shared.error_of(failure)),
+                Step::SignedOut => return Err(Error::SignedOut { code: shared.ended.clone() }),
+            }
+        }
+    }
+
+    fn exchange(
+        &self,
+        method: Method,
+        uri: Uri,
+        access_token: &str,
+        json: Option<&[u8]>,
+    ) -> Result<Response, Error> {
+        let response = self.transport.send(&Call {
+            method,
+            uri,
+            access_token: Some(access_token),
+            retry_key: None,
+            json,
+            answer_len_max: BODY_LEN_MAX,
+        })?;
+        self.transport.tell_answer(&response);
+        Ok(response)
+    }
+
+    /// Keeps a session that was just signed in to, and returns the one that was there.
+    fn keep(&self, saved: &Saved, tokens: Tokens, sent_at: Moment) -> Result<Option<Saved>, Error> {
+        let mut store = self.store.open()?;
+        let previous = store.read()?;
+        store.write(saved)?;
+        // While the store is open, so that it never holds another session than the threads think.
+        let mut shared = self.shared();
+        shared.session.signed_in(self.deadline(tokens.expires_in_secs), sent_at);
+        shared.identity = Some(saved.identity.clone());
+        shared.access_token = tokens.access_token;
+        shared.ended = None;
+        drop(shared);
+        self.changed.notify_all();
+        Ok(previous)
+    }
+
+    /// Tells the server to end a session.
+    fn end(&self, saved: &Saved) -> Result<(), Error> {
+        let body = message::refresh_token(saved.token());
+        let response = self.transport.send(&Call::auth(&saved.identity.origin, "/api/auth/logout", &body)?)?;
+        self.transport.tell_answer(&response);
+        if response.status() == 204 { Ok(()) } else { Err(Error::of_auth(response)) }
+    }
+
+    /// Whether the store holds the session that this client is in. Another process may have signed in as somebody else.
+    pub(super) fn is_ours(&self, saved: &Saved) -> bool {
+        self.shared().identity.as_ref() == Some(&saved.identity)
+    }
+
+    pub(super) fn deadline(&self, expires_in_secs: u32) -> Option<u32> {
+        self.proactive.then_some(expires_in_secs)
+    }
+
+    fn wait(&self, until: Moment) {
+        let millis = until.millis_left(self.clock.now());
+        if millis > 0 {
+            self.transport.tell(&Event::Waiting { millis });
+            self.clock.wait_until(until);
+        }
+    }
+
+    fn join(&self, shared: MutexGuard<'_, Shared>, until: Moment) {
+        let limit = Duration::from_millis(until.millis_left(self.clock.now()));
+        // Woken too early, it asks again; woken too late, it finds what the others found.
+        drop(self.changed.wait_timeout(shared, limit));
+    }
+
+    pub(super) fn shared(&self) -> MutexGuard<'_, Shared> {
+        // What a panicking thread leaves is whole: each change is made by assignments.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Where a request goes and what it shows there, taken together: the token of one origin never meets another.
+    fn pass_to(&self, target: &str) -> Result<(Uri, Zeroizing<String>), Error> {
+        let identity = self.identity.as_ref().ok_or(Error::SignedOut { code: None })?;
+        identity.origin.check_reachable()?;
+        Ok((identity.origin.resolve(target)?, self.access_token.clone()))
+    }
+
+    pub(super) fn sign_out(&mut self, code: Option<String>) {
+        self.session.sign_out();
+        self.identity = None;
+        self.access_token = Zeroizing::default();
+        self.ended = code;
+    }
+
+    fn error_of(&self, failure: Failure) -> Error {
+        match failure {
+            // Counted down since the answer came.
+            Failure::Busy { retry_after_secs } => Error::Busy { retry_after_secs },
+            _ => self.setback.clone().unwrap_or_else(|| Error::Network("the session could not be refreshed".into())),
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("identity", &self.identity())
+            .field("proactive", &self.proactive)
+            .finish_non_exhaustive()
+    }
+}

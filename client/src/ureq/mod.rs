@@ -1,0 +1,24 @@
+//! The blocking client: many threads, one session, requests over ureq.
+
+mod builder;
+mod client;
+mod clock;
+mod error;
+mod event;
+mod message;
+mod origin;
+mod refresh;
+mod response;
+mod store;
+mod transport;
+
+pub use self::builder::Builder;
+pub use self::client::{Client, Identity};
+pub use self::clock::{Clock, SystemClock};
+pub use self::error::Error;
+pub use self::event::Event;
+pub use self::origin::{AddressError, Origin};
+pub use self::response::{Problem, Response};
+pub use self::store::{
+    DamagedRecord, FileStore, MemoryStore, OpenStore, Saved, SessionStore, StoreError,
+};

@@ -1,0 +1,276 @@
+//! Log-in, refresh, logout and password change.
+
+use serde::{Deserialize, Serialize};
+use token_core::RefreshToken;
+
+use super::{App, Request, Response};
+use crate::command::{self, SignIn};
+use crate::entropy;
+use crate::label;
+use crate::password::Password;
+use crate::problem::{Code, Problem};
+use crate::session::{Decision, Declined, EndReason, Presented, Repetition, Rotation, Session, SessionId};
+use crate::time::UnixMillis;
+use crate::user::{NAME_LEN_MAX, Name, Role, User};
+
+/// Lengths of an `Idempotency-Key` in visible ASCII characters.
+const RETRY_KEY_LEN: std::ops::RangeInclusive<usize> = 16..=64;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoginBody {
+    username: String,
+    password: Password,
+    #[serde(default)]
+    delivery: Delivery,
+}
+
+/// Where the refresh token goes.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Delivery {
+    /// Into the httpOnly cookie, where no script can read it.
+    #[default]
+    Cookie,
+    /// Into the body, for clients that are no browsers.
+    Body,
+}
+
+/// The answer to a log-in or a refresh.
+#[derive(Serialize)]
+struct Grant<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    expires_in: u64,
+    session: String,
+    user: UserView<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotated: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+}
+
+/// A user as answers show them.
+#[derive(Serialize)]
+pub(super) struct UserView<'a> {
+    id: String,
+    name: &'a str,
+    role: Role,
+}
+
+impl<'a> UserView<'a> {
+    pub(super) fn new(session: SessionId, user: &'a User) -> Self {
+        Self { id: session.user().to_string(), name: &user.name, role: user.role }
+    }
+}
+
+/// `POST /api/auth/login`
+pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
+    let body: LoginBody = request.json()?;
+    if body.username.len() > NAME_LEN_MAX || body.password.is_too_long() {
+        return Err(Problem::bad_request("the user name or the password is too long"));
+    }
+    if body.delivery == Delivery::Body && request.is_from_browser() {
+        return Err(Problem::bad_request("a browser gets its refresh token as a cookie"));
+    }
+    let replaces = match body.delivery {
+        Delivery::Cookie => app.cookie_token(request)?.and_then(|token| app.read_refresh_token(token)),
+        Delivery::Body => None,
+    };
+
+    // Unknown, disabled and empty take the way of a wrong password, argon2 run included.
+    let known = match body.username.parse::<Name>() {
+        Ok(name) => app.store.read(|reads| reads.user_named(&name))?.filter(|(_, user)| !user.disabled),
+        Err(_) => None,
+    };
+    let hash = known.as_ref().map(|(_, user)| &user.password_hash);
+    let is_right = app.hasher.verify(&body.password, hash)?;
+    let Some((user_id, user)) = known.filter(|_| is_right) else {
+        log::info!("{}: log-in refused", request.id);
+        return Err(Code::InvalidCredentials.into());
+    };
+
+    let sign_in = SignIn {
+        user: user_id,
+        verified: user.password_hash,
+        replaces: replaces.map(|token| SessionId(token.session)),
+        id: SessionId::new(user_id, entropy::bytes()),
+        kid: app.keys.signing_kid(),
+        address: request.peer.ip(),
+        label: label::of_user_agent(request.field("user-agent")?.unwrap_or_default()),
+    };
+    let (id, now, policy) = (sign_in.id, app.clock.now(), app.policy);
+    let opened = app.store.write(move |writes| command::sign_in(writes, &sign_in, now, &policy))?;
+    let (user, session) = opened.ok_or(Code::InvalidCredentials)?;
+    log::info!("{}: user {} signed in, session {}", request.id, user_id, id.handle());
+    app.grant(id, &user, &session, now, body.delivery, None)
+}
+
+/// `POST /api/auth/refresh`
+pub(super) fn refresh(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
+    let retry_key = request.field("idempotency-key")?;
+    let is_valid_key =
+        |key: &str| RETRY_KEY_LEN.contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    if !retry_key.is_none_or(is_valid_key) {
+        return Err(Problem::bad_request("an Idempotency-Key has 16 to 64 visible ASCII characters"));
+    }
+    let (token, delivery) = app.presented_token(request)?;
+    let token = token.ok_or(Code::InvalidRefreshToken)?; // row 0
+
+    let id = SessionId(token.session);
+    let presented = Presented {
+        generation: token.generation,
+        retry_key: retry_key.and_then(|key| app.keys.retry_key(token.kid, key)),
+        signing_kid: app.keys.signing_kid(),
+    };
+    let (now, policy) = (app.clock.now(), app.policy);
+    let refreshed = app.store.write(move |writes| command::refresh(writes, id, presented, now, &policy))?;
+    note(request.id, id, &refreshed.decision);
+    match (refusal(&refreshed.decision), refreshed.current) {
+        (None, Some((user, session))) => {
+            app.grant(id, &user, &session, now, delivery, Some(&refreshed.decision))
+        }
+        (Some(code), _) => {
+            let is_over = matches!(refreshed.decision, Decision::End(_));
+            Err(Problem { clear_cookie: is_over && delivery == Delivery::Cookie, ..code.into() })
+        }
+        (None, None) => unreachable!("a decision that gives a token has a session and a user"),
+    }
+}
+
+/// The answer a decision that gives nothing turns into.
+fn refusal(decision: &Decision) -> Option<Code> {
+    match decision {
+        Decision::Rotate(..) | Decision::Repeat(_) => None,
+        Decision::Decline(Declined::RetryKeyReused) => Some(Code::RetryKeyReused), // row 5a
+        Decision::Decline(Declined::Superseded) => Some(Code::Superseded),         // row 8a
+        Decision::End(EndReason::Gone) => Some(Code::SessionEnded),                // row 1
+        Decision::End(EndReason::Expired) => Some(Code::SessionExpired),           // row 2
+        Decision::End(EndReason::Revoked | EndReason::Reused) => Some(Code::SessionRevoked), // rows 3 and 9
+    }
+}
+
+/// Tells the log what an administrator wants to know about a refresh.
+fn note(request_id: &str, id: SessionId, decision: &Decision) {
+    let handle = id.handle();
+    match decision {
+        Decision::Rotate(_, Rotation::Current) | Decision::Repeat(Repetition::Unrotated) => {
+            log::debug!("{request_id}: session {handle} refreshed");
+        }
+        Decision::Rotate(_, Rotation::Ahead) => {
+            log::warn!("{request_id}: session {handle} was behind its token and has been healed");
+        }
+        Decision::Repeat(repetition) => {
+            log::info!("{request_id}: session {handle} refreshed, {repetition:?}")
+        }
+        Decision::Decline(reason) => log::info!("{request_id}: session {handle} declined, {reason:?}"),
+        Decision::End(EndReason::Reused) => {
+            log::warn!("{request_id}: session {handle} revoked: a spent refresh token was presented");
+        }
+        Decision::End(reason) => log::info!("{request_id}: session {handle} is over, {reason:?}"),
+    }
+}
+
+/// `POST /api/auth/logout`: 204 always, also for a dead or foreign token (RFC 7009 §2.2).
+pub(super) fn logout(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
+    let (token, _) = app.presented_token(request)?;
+    if let Some(token) = token {
+        let (id, now) = (SessionId(token.session), app.clock.now());
+        app.store.write(move |writes| command::end_session(writes, id.user(), id, now))?;
+        log::info!("{}: session {} signed out", request.id, id.handle());
+    }
+    Ok(Response::no_content().with("Set-Cookie", app.cookie.clear()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PasswordBody {
+    current: Password,
+    new: Password,
+}
+
+/// `POST /api/auth/password`: every other session ends in the same commit.
+pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
+    let principal = app.authenticate(request)?;
+    let body: PasswordBody = request.json()?;
+    if body.current.is_too_long() {
+        return Err(Problem::bad_request("the current password is too long"));
+    }
+    let verified = principal.user.password_hash;
+    if !app.hasher.verify(&body.current, Some(&verified))? {
+        return Err(Code::WrongPassword.into());
+    }
+    let name: Name = principal.user.name.parse().expect("a stored name is valid");
+    let reasons = body.new.weaknesses(&name);
+    if !reasons.is_empty() {
+        return Err(Problem { reasons, ..Code::WeakPassword.into() });
+    }
+    let new = app.hasher.hash(&body.new)?;
+    let (id, now) = (principal.id, app.clock.now());
+    let changed = app.store.write(move |writes| command::change_password(writes, id, &verified, new, now))?;
+    if !changed {
+        return Err(Code::InvalidToken.into());
+    }
+    log::info!("{}: user {} changed the password", request.id, id.user());
+    Ok(Response::no_content())
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenBody {
+    refresh_token: Option<String>,
+}
+
+impl App {
+    /// The refresh token of a request whose tag is right, and where it came from, which is where the answer goes.
+    fn presented_token(&self, request: &Request<'_>) -> Result<(Option<RefreshToken>, Delivery), Problem> {
+        let body: TokenBody = if request.body.is_empty() { TokenBody::default() } else { request.json()? };
+        let cookie = self.cookie_token(request)?;
+        if body.refresh_token.is_some() && request.is_from_browser() {
+            return Err(Problem::bad_request("a browser presents its refresh token as a cookie"));
+        }
+        match (body.refresh_token, cookie) {
+            (Some(_), Some(_)) => {
+                Err(Problem::bad_request("two refresh tokens, a cookie and one in the body"))
+            }
+            (Some(token), None) => Ok((self.read_refresh_token(&token), Delivery::Body)),
+            (None, cookie) => Ok((cookie.and_then(|token| self.read_refresh_token(token)), Delivery::Cookie)),
+        }
+    }
+
+    fn cookie_token<'a>(&self, request: &Request<'a>) -> Result<Option<&'a str>, Problem> {
+        self.cookie
+            .find(request.all("cookie"))
+            .map_err(|_| Problem::bad_request("the refresh cookie is there twice"))
+    }
+
+    /// The answer that hands out an access token and, unless the caller holds it already, the refresh token.
+    fn grant(
+        &self,
+        id: SessionId,
+        user: &User,
+        session: &Session,
+        now: UnixMillis,
+        delivery: Delivery,
+        decision: Option<&Decision>,
+    ) -> Result<Response, Problem> {
+        let access = self.issue_access_token(id, session, user, now)?;
+        let refresh = self.refresh_token(id, session)?;
+        let grant = Grant {
+            access_token: &access.text,
+            token_type: "Bearer",
+            expires_in: access.expires_in_secs,
+            session: id.handle(),
+            user: UserView::new(id, user),
+            rotated: decision.map(|decision| matches!(decision, Decision::Rotate(..))),
+            refresh_token: (delivery == Delivery::Body).then_some(&refresh),
+        };
+        let mut response = Response::json(&grant);
+        // Row 5: setting the cookie again would bring a spent token back over one that another tab got meanwhile.
+        let is_unrotated = decision == Some(&Decision::Repeat(Repetition::Unrotated));
+        if delivery == Delivery::Cookie && !is_unrotated {
+            response.set("Set-Cookie", self.cookie.set(&refresh, now.secs_until(session.ends())));
+        }
+        Ok(response)
+    }
+}

@@ -1,0 +1,39 @@
+//! The guard of protected endpoints: an access token that is valid, of a session that lives.
+
+use super::{App, Request};
+use crate::problem::{Code, Problem};
+use crate::session::{Session, SessionId};
+use crate::time::UnixMillis;
+use crate::user::User;
+
+/// Who a verified access token speaks for, as the store knows them now.
+#[derive(Debug)]
+pub(super) struct Principal {
+    pub(super) id: SessionId,
+    pub(super) session: Session,
+    pub(super) user: User,
+    pub(super) now: UnixMillis,
+}
+
+impl App {
+    /// Checks the bearer token, then that its session lives: signing out ends an access token here at once.
+    ///
+    /// # Errors
+    /// 401 with the challenge of RFC 6750 §3.
+    pub(super) fn authenticate(&self, request: &Request<'_>) -> Result<Principal, Problem> {
+        let now = self.clock.now();
+        let authorization = request.field("authorization")?;
+        let Some(token) = authorization.and_then(bearer_token) else { return Err(Code::MissingToken.into()) };
+        let id = self.session_of_access_token(token, now).ok_or(Code::InvalidToken)?;
+        let (session, user) = self.store.read(|reads| Ok((reads.session(id)?, reads.user(id.user())?)))?;
+        let alive = session.zip(user).filter(|(session, user)| session.end_reason(Some(user), now).is_none());
+        let (session, user) = alive.ok_or(Code::InvalidToken)?;
+        Ok(Principal { id, session, user, now })
+    }
+}
+
+/// The token of an `Authorization` field (RFC 6750 §2.1); the scheme's case does not matter (RFC 9110 §11.1).
+fn bearer_token(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}

@@ -1,0 +1,186 @@
+//! Requests and responses as handlers see them, with the strictness that is the same for all of them.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::problem::{Code, Problem};
+
+/// Largest body of a request in bytes; ours are a few hundred.
+pub const BODY_LEN_MAX: usize = 16 << 10;
+
+/// The method of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// GET
+    Get,
+    /// HEAD
+    Head,
+    /// POST
+    Post,
+    /// DELETE
+    Delete,
+    /// OPTIONS
+    Options,
+    /// Any other, which no path is for.
+    Other,
+}
+
+impl Method {
+    /// The method's name; that of `Other` is a word no request has.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A request, read whole.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Names the request in the log and in a problem document.
+    pub id: &'a str,
+    /// The method.
+    pub method: Method,
+    /// The path of the target, without the query.
+    pub path: &'a str,
+    /// Every field, names in lower case.
+    pub fields: &'a [(String, String)],
+    /// The body, at most [`BODY_LEN_MAX`] bytes.
+    pub body: &'a [u8],
+    /// Who sent it.
+    pub peer: SocketAddr,
+}
+
+impl<'a> Request<'a> {
+    /// The value of a field.
+    ///
+    /// # Errors
+    /// 400 when it is there twice: what a proxy in front of us made of the other one cannot be known.
+    pub fn field(&self, name: &str) -> Result<Option<&'a str>, Problem> {
+        let mut values = self.all(name);
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(Problem::bad_request("a header field is there twice")),
+            (value, None) => Ok(value),
+        }
+    }
+
+    /// Every value of a field that may be there more than once.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a browser sent it: only browsers send Origin and Sec-Fetch-*, and always do with a POST.
+    pub fn is_from_browser(&self) -> bool {
+        self.fields.iter().any(|(name, _)| name == "origin" || name.starts_with("sec-fetch-"))
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// 415 when its type is another, 400 when it is not the JSON expected. Neither echoes what was sent.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let content_type = self.field("content-type")?.unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/json") {
+            return Err(Code::UnsupportedMediaType.into());
+        }
+        serde_json::from_slice(self.body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            let what = if error.is_data() {
+                "a member of the JSON body is missing, unknown, doubled or of the wrong type"
+            } else {
+                "the body is not JSON"
+            };
+            Problem::new(Code::BadRequest, format!("{what}, at line {line} column {column}"))
+        })
+    }
+}
+
+/// A response, whole.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// The fields, without Content-Length.
+    pub fields: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Cow<'static, [u8]>,
+}
+
+impl Response {
+    /// 200 with a JSON body that is nobody's to keep.
+    pub fn json(body: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(body).expect("our own structs serialise");
+        let mut response = Self::with_body(200, "application/json", body.into());
+        response.set("Cache-Control", "no-store");
+        response
+    }
+
+    /// 204.
+    pub fn no_content() -> Self {
+        let fields = vec![("Cache-Control", "no-store".to_owned())];
+        Self { status: 204, fields, body: Cow::Borrowed(b"") }
+    }
+
+    /// 200 with a line of text.
+    pub fn text(body: &'static str) -> Self {
+        let mut response = Self::with_body(200, "text/plain; charset=utf-8", Cow::Borrowed(body.as_bytes()));
+        response.set("Cache-Control", "no-store");
+        response
+    }
+
+    /// 200 with a file of the page.
+    pub fn asset(media_type: &'static str, body: &'static str) -> Self {
+        let mut response = Self::with_body(200, media_type, Cow::Borrowed(body.as_bytes()));
+        response.set("Cache-Control", "no-cache");
+        response
+    }
+
+    /// A refusal.
+    pub fn problem(problem: &Problem, request_id: &str) -> Self {
+        let body = problem.to_json(request_id);
+        let mut response = Self::with_body(problem.code.status(), "application/problem+json", body.into());
+        response.set("Cache-Control", "no-store");
+        if let Some(challenge) = problem.challenge() {
+            response.set("WWW-Authenticate", challenge);
+        }
+        if let Some(secs) = problem.retry_after_secs() {
+            response.set("Retry-After", secs.to_string());
+        }
+        if let Some(methods) = &problem.allow {
+            response.set("Allow", methods);
+        }
+        response
+    }
+
+    fn with_body(status: u16, media_type: &'static str, body: Cow<'static, [u8]>) -> Self {
+        let fields = vec![
+            ("Content-Type", media_type.to_owned()),
+            // A browser must never make a page of what is not meant as one.
+            ("X-Content-Type-Options", "nosniff".to_owned()),
+        ];
+        Self { status, fields, body }
+    }
+
+    /// Adds a field.
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.fields.push((name, value.into()));
+    }
+}
+
+impl Response {
+    /// Adds a field, for building in one expression.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.set(name, value);
+        self
+    }
+}

@@ -1,0 +1,105 @@
+//! Tokens at the edge: what an access token of ours says, and reading a refresh token back.
+
+use std::fmt;
+
+use token_core::{Claims, NewClaims, RefreshToken, SignError, Verifier};
+
+use super::App;
+use crate::entropy;
+use crate::problem::{Code, Problem};
+use crate::session::{Session, SessionId};
+use crate::time::UnixMillis;
+use crate::user::User;
+
+/// Room for an access token of ours: 255 bytes each for issuer and audience, and the rest. `App` checks it at start.
+const ACCESS_TOKEN_LEN_MAX: usize = 2048;
+
+/// An access token and how long it is good for.
+pub(super) struct AccessToken {
+    pub(super) text: String,
+    pub(super) expires_in_secs: u64,
+}
+
+impl App {
+    /// Issues an access token for a living session; it never outlives the session.
+    pub(super) fn issue_access_token(
+        &self,
+        id: SessionId,
+        session: &Session,
+        user: &User,
+        now: UnixMillis,
+    ) -> Result<AccessToken, Problem> {
+        let expires_in_secs = self.tokens.access_ttl_secs.min(now.secs_until(session.expires));
+        let token_id = u64::from_ne_bytes(entropy::bytes());
+        let mut room = [0; ACCESS_TOKEN_LEN_MAX];
+        let claims = NewClaims {
+            issuer: Some(&self.tokens.issuer),
+            subject: Some(&id.user().to_string()),
+            audience: Some(&self.tokens.audience),
+            expires_at: now.as_secs() + expires_in_secs,
+            issued_at: Some(now.as_secs()),
+            id: Some(&format!("{token_id:016x}")),
+            session: Some(&id.handle()),
+            role: Some(user.role.as_str()),
+            ..NewClaims::default()
+        };
+        let text = self.signing_key().sign(&claims, &mut room).map_err(internal)?.to_owned();
+        Ok(AccessToken { text, expires_in_secs })
+    }
+
+    /// The session an access token names.
+    pub(super) fn session_of_access_token(&self, token: &str, now: UnixMillis) -> Option<SessionId> {
+        let mut room = [0; ACCESS_TOKEN_LEN_MAX];
+        let claims: Claims<'_> = Verifier::new(self.keys.access())
+            .issuer(&self.tokens.issuer)
+            .audience(&self.tokens.audience)
+            .verify(token, now.as_secs(), &mut room)
+            .ok()?;
+        claims.session().and_then(SessionId::from_handle)
+    }
+
+    /// The current refresh token of a session, the same whenever it is asked for: nothing of it is stored.
+    pub(super) fn refresh_token(&self, id: SessionId, session: &Session) -> Result<String, Problem> {
+        let key = self.keys.refresh(session.kid).ok_or_else(|| {
+            log::error!("the key file has no key {}, which a living session was issued under", session.kid);
+            Problem::from(Code::Internal)
+        })?;
+        let token = RefreshToken { kid: session.kid, session: id.0, generation: session.generation };
+        Ok(token.encode(key).as_str().to_owned())
+    }
+
+    /// Row 0: reads a refresh token whose tag is right, without a look at the store.
+    pub(super) fn read_refresh_token(&self, token: &str) -> Option<RefreshToken> {
+        RefreshToken::decode(token, |kid| self.keys.refresh(kid)).ok()
+    }
+
+    fn signing_key(&self) -> &token_core::Key {
+        self.keys.access().first().expect("a key file has at least one key")
+    }
+
+    /// Whether issuer and audience leave room for an access token; asked once, at start.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_token_room(&self) -> Result<(), SignError> {
+        let mut room = [0; ACCESS_TOKEN_LEN_MAX / 2];
+        let longest = "x".repeat(SessionId::HANDLE_LEN);
+        let claims = NewClaims {
+            issuer: Some(&self.tokens.issuer),
+            subject: Some(&longest),
+            audience: Some(&self.tokens.audience),
+            expires_at: u64::MAX,
+            issued_at: Some(u64::MAX),
+            id: Some(&longest),
+            session: Some(&longest),
+            role: Some("admin"),
+            ..NewClaims::default()
+        };
+        self.signing_key().sign(&claims, &mut room).map(drop)
+    }
+}
+
+fn internal(error: impl fmt::Display) -> Problem {
+    log::error!("an access token could not be signed: {error}");
+    Code::Internal.into()
+}

@@ -1,0 +1,119 @@
+//! The command line: what can be typed, and which part of the program answers it.
+
+mod check;
+mod log;
+mod prompt;
+mod serve;
+mod user;
+
+use std::fmt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+
+use crate::settings::{Given, SETTINGS};
+
+/// Exit codes, so that scripts need not read messages. Clap ends with 2 on wrong usage.
+mod exit {
+    /// Something was refused or failed, and the message says what.
+    pub(super) const FAILED: u8 = 1;
+    /// The storage failed while serving (`EX_IOERR` of sysexits.h): start again, and look at the disk.
+    pub(super) const STORE_FAILED: u8 = 74;
+}
+
+#[derive(Parser)]
+#[command(name = "latchkey", version, about = "A small authentication server in one binary")]
+#[command(
+    after_help = "Without a command, latchkey serves. Each setting is also a variable, LATCHKEY_NAME, and may \
+    stand in a file .env in the working directory. No secret is a setting, and none is taken as an argument."
+)]
+struct Cli {
+    #[command(flatten)]
+    settings: SettingFlags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server (the default)
+    Serve,
+    /// Add, list and change users, also while the server runs
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Read the settings, verify key file and store, report, change nothing
+    Check,
+}
+
+/// A flag for each line of the table of settings.
+struct SettingFlags(Vec<(&'static str, String)>);
+
+impl Args for SettingFlags {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.args(SETTINGS.iter().map(|setting| {
+            Arg::new(setting.name)
+                .long(setting.flag())
+                .value_name(setting.flag().rsplit('-').next().unwrap_or_default().to_ascii_uppercase())
+                .help(format!("{}: {} [default: {}]", setting.help, setting.range, setting.default))
+                .help_heading("Settings")
+                .global(true)
+        }))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |name| matches.get_one::<String>(name).map(|value| (name, value.clone()));
+        Ok(Self(SETTINGS.iter().filter_map(|setting| given(setting.name)).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Why a command failed, as one message for the person who typed it.
+struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl<E: fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { message: error.to_string(), code: exit::FAILED }
+    }
+}
+
+/// Runs the command line of this process to its end.
+pub fn main() -> ExitCode {
+    log::start();
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("latchkey: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let given = Given::gather(cli.settings.0, std::env::vars_os(), Path::new(".env"))?;
+    let settings = given.resolve()?;
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::serve(&settings),
+        Command::User(command) => user::run(&settings, command),
+        Command::Check => check::check(&given, &settings),
+    }
+}
+
+/// How the person started this program, to print commands that work when typed as they stand.
+fn program_name() -> String {
+    std::env::args().next().unwrap_or_else(|| "latchkey".to_owned())
+}

@@ -1,0 +1,151 @@
+//! `latchkey serve`: puts the parts together, says how to go on, and ends them in order.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::{Failure, exit, program_name};
+use crate::api::{App, TokenTerms};
+use crate::clock::Clock;
+use crate::control::Control;
+use crate::cookie::RefreshCookie;
+use crate::folder::{self, Opened};
+use crate::hasher::Hasher;
+use crate::http::Http;
+use crate::settings::Settings;
+use crate::site::PublicUrl;
+use crate::store::Reads;
+
+/// A grace period should exceed the life of a request: 10 s for an attempt and 5 s in the server.
+const GRACE_ADVISED_SECS: u64 = 15;
+
+/// A system clock further behind than this is told to the administrator.
+const CLOCK_BEHIND_SECS: u64 = 600;
+
+/// Why the server stops.
+enum Stop {
+    Signal,
+    StoreFailed,
+}
+
+pub(super) fn serve(settings: &Settings) -> Result<(), Failure> {
+    let listener = TcpListener::bind(settings.listen).map_err(|error| listen_failure(settings, &error))?;
+    let address = listener.local_addr()?;
+    let (stop, stopped) = mpsc::channel();
+    stop_on_signals(stop.clone())?;
+
+    let is_new = !folder::exists(settings);
+    let opened = folder::open(settings, move |error| {
+        log::error!("{error}");
+        // The receiver lives as long as the server does.
+        let _ = stop.send(Stop::StoreFailed);
+    })?;
+    let app = Arc::new(assemble(settings, opened, address)?);
+    app.check_token_room()
+        .map_err(|_| "LATCHKEY_ISSUER and LATCHKEY_AUDIENCE are too long for a token together")?;
+    warn(settings, &app);
+
+    let control = Control::start(&settings.data, Arc::clone(&app))
+        .map_err(|error| format!("no control socket can be made in {}: {error}", settings.data.display()))?;
+    let http = Http::start(listener, &app, Hasher::capacity(settings.argon2_slots))?;
+    greet(settings, &app, address, is_new)?;
+
+    let reason = stopped.recv();
+    log::info!("stopping");
+    drop(control);
+    http.stop();
+    match reason {
+        Ok(Stop::StoreFailed) => Err(Failure {
+            message: "the store has failed; look at the disk, then start again: nothing acknowledged is lost"
+                .to_owned(),
+            code: exit::STORE_FAILED,
+        }),
+        Ok(Stop::Signal) | Err(_) => Ok(()),
+    }
+}
+
+fn assemble(settings: &Settings, opened: Opened, address: SocketAddr) -> Result<App, Failure> {
+    let public_url = settings.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(address));
+    let issuer = settings.issuer.clone().unwrap_or_else(|| public_url.as_str().to_owned());
+    let audience = settings.audience.clone().unwrap_or_else(|| issuer.clone());
+    Ok(App {
+        clock: Clock::starting_at(opened.store.highest_time_seen()?),
+        store: opened.store,
+        keys: opened.keys,
+        hasher: Hasher::new(settings.argon2_slots, settings.argon2_profile),
+        policy: settings.policy,
+        tokens: TokenTerms { issuer, audience, access_ttl_secs: settings.access_ttl_secs },
+        cookie: RefreshCookie::new(&public_url),
+        public_url,
+        allowed_origins: settings.allowed_origins.clone(),
+    })
+}
+
+fn listen_failure(settings: &Settings, error: &io::Error) -> Failure {
+    let address = settings.listen;
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "the address {address} is in use; stop the program that listens there, or choose another with --listen"
+        )
+        .into(),
+        io::ErrorKind::PermissionDenied => {
+            format!("no permission to listen on {address}; choose a port above 1023 with --listen").into()
+        }
+        _ => format!("cannot listen on {address}: {error}").into(),
+    }
+}
+
+/// The first signal asks to stop, the second ends the process.
+fn stop_on_signals(stop: Sender<Stop>) -> Result<(), Failure> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let mut asked = false;
+        for signal in signals.forever() {
+            if asked || stop.send(Stop::Signal).is_err() {
+                std::process::exit(128 + signal);
+            }
+            asked = true;
+        }
+    })?;
+    Ok(())
+}
+
+fn warn(settings: &Settings, app: &App) {
+    let grace_secs = settings.policy.grace_secs;
+    if grace_secs < GRACE_ADVISED_SECS {
+        log::warn!(
+            "LATCHKEY_GRACE_SECS={grace_secs} is shorter than a request may live ({GRACE_ADVISED_SECS} s): \
+             tabs that refresh at the same time without sharing a retry key may be signed out"
+        );
+    }
+    let behind_secs = app.clock.secs_behind();
+    if behind_secs > CLOCK_BEHIND_SECS {
+        log::warn!(
+            "the system clock is {behind_secs} s behind the time this store has seen; the later one is used"
+        );
+    }
+}
+
+/// Says where the server is and what comes next. The first line is for scripts too.
+fn greet(settings: &Settings, app: &App, address: SocketAddr, is_new: bool) -> Result<(), Failure> {
+    let program = program_name();
+    let data = settings.data.display();
+    let made = if is_new { " (just made)" } else { "" };
+    let mut out = io::stdout().lock();
+    writeln!(out, "latchkey {} listening on http://{address}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  page   {}/", app.public_url)?;
+    writeln!(out, "  data   {data}{made}")?;
+    if !app.store.read(Reads::has_users)? {
+        writeln!(out, "\nNobody can sign in yet. Add the first user from another terminal:")?;
+        writeln!(out, "  {program} user add YOUR_NAME --role admin --data {data}")?;
+        writeln!(out, "then open {}/ and sign in.", app.public_url)?;
+    }
+    writeln!(out, "\nCtrl-C stops the server; `{program} --help` shows settings and commands.")?;
+    out.flush()?;
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! `latchkey user`: the same commands whether a server has the store open or not.
+
+use clap::Subcommand;
+
+use super::{Failure, prompt};
+use crate::administration::{self, Answer, Command, UserRow};
+use crate::clock::Clock;
+use crate::control;
+use crate::folder;
+use crate::hasher::Hasher;
+use crate::settings::Settings;
+use crate::user::Role;
+
+#[derive(Subcommand)]
+pub(super) enum UserCommand {
+    /// Add a user; asks for the password, twice
+    Add {
+        /// The name the user signs in with
+        name: String,
+        /// What the user may do: user or admin
+        #[arg(long, default_value = "user", value_parser = role)]
+        role: Role,
+        /// Read the password from the first line of standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List the users
+    List {
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a user a new password and end all sessions of the user
+    Passwd {
+        /// Whose password
+        name: String,
+        /// Read the password from the first line of standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Keep a user from signing in and end all sessions of the user
+    Disable {
+        /// Whom
+        name: String,
+    },
+    /// Let a disabled user sign in again
+    Enable {
+        /// Whom
+        name: String,
+    },
+    /// Delete a user and all sessions of the user
+    Delete {
+        /// Whom
+        name: String,
+        /// Do not ask for confirmation
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    match text {
+        "user" => Ok(Role::User),
+        "admin" => Ok(Role::Admin),
+        _ => Err("the roles are user and admin".to_owned()),
+    }
+}
+
+pub(super) fn run(settings: &Settings, command: UserCommand) -> Result<(), Failure> {
+    match command {
+        UserCommand::Add { name, role, password_stdin } => {
+            let password = prompt::new_password(password_stdin)?;
+            let done = format!("added {role} {name}");
+            perform(settings, Command::AddUser { name, role, password })?;
+            println!("{done}");
+        }
+        UserCommand::List { json } => {
+            let Answer::Users(users) = perform(settings, Command::ListUsers)? else {
+                return Err("the server answered something else than a list of users".into());
+            };
+            if json { println!("{}", serde_json::to_string(&users)?) } else { print_table(&users) }
+        }
+        UserCommand::Passwd { name, password_stdin } => {
+            let password = prompt::new_password(password_stdin)?;
+            let done = format!("changed the password of {name} and ended all sessions");
+            perform(settings, Command::SetPassword { name, password })?;
+            println!("{done}");
+        }
+        UserCommand::Disable { name } => {
+            let done = format!("disabled {name} and ended all sessions");
+            perform(settings, Command::SetDisabled { name, disabled: true })?;
+            println!("{done}");
+        }
+        UserCommand::Enable { name } => {
+            let done = format!("enabled {name}");
+            perform(settings, Command::SetDisabled { name, disabled: false })?;
+            println!("{done}");
+        }
+        UserCommand::Delete { name, yes } => {
+            prompt::confirm(&format!("Delete {name} and end all sessions?"), yes)?;
+            let done = format!("deleted {name}");
+            perform(settings, Command::DeleteUser { name })?;
+            println!("{done}");
+        }
+    }
+    Ok(())
+}
+
+/// Runs a command over the store itself, or through the server that has it open.
+fn perform(settings: &Settings, command: Command) -> Result<Answer, Failure> {
+    match folder::open(settings, |_| {}) {
+        Ok(opened) => {
+            let hasher = Hasher::new(1, settings.argon2_profile);
+            let clock = Clock::starting_at(opened.store.highest_time_seen()?);
+            Ok(administration::run(&opened.store, &hasher, &clock, command)?)
+        }
+        Err(error) if error.is_in_use() => match control::ask(&settings.data, &command) {
+            Ok(outcome) => Ok(outcome?),
+            Err(reason) => Err(format!("{error} (its control socket does not answer: {reason})").into()),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn print_table(users: &[UserRow]) {
+    let width = users.iter().map(|user| user.name.chars().count()).max().unwrap_or_default().max(4);
+    println!("{:width$}  {:5}  {:8}  {:>8}  {:16}", "NAME", "ROLE", "STATE", "SESSIONS", "ID");
+    for user in users {
+        let state = if user.disabled { "disabled" } else { "enabled" };
+        let (name, role) = (&user.name, user.role.as_str());
+        println!("{name:width$}  {role:5}  {state:8}  {:8}  {:16}", user.sessions, user.id);
+    }
+}

@@ -1,0 +1,70 @@
+//! The one place that reads time: never earlier than the highest time seen, never jumping backwards.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::time::UnixMillis;
+
+/// The server's time.
+///
+/// It starts at the later of the system clock and the highest time the store has seen, runs on the monotonic
+/// clock, and follows the system clock forwards only: a clock set back must not revive an expired session.
+#[derive(Debug)]
+pub struct Clock {
+    anchor: Instant,
+    /// Unix time in milliseconds at `anchor`. It only grows.
+    millis_at_anchor: AtomicU64,
+}
+
+impl Clock {
+    /// A clock that never shows a time before `highest_seen`.
+    pub fn starting_at(highest_seen: UnixMillis) -> Self {
+        let start = highest_seen.max(system_time());
+        Self { anchor: Instant::now(), millis_at_anchor: AtomicU64::new(start.0) }
+    }
+
+    /// The present time.
+    pub fn now(&self) -> UnixMillis {
+        let elapsed = u64::try_from(self.anchor.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let system_at_anchor = system_time().0.saturating_sub(elapsed);
+        let before = self.millis_at_anchor.fetch_max(system_at_anchor, Ordering::Relaxed);
+        UnixMillis(before.max(system_at_anchor).saturating_add(elapsed))
+    }
+
+    /// Seconds by which the system clock is behind the server's time, 0 when it is not.
+    pub fn secs_behind(&self) -> u64 {
+        system_time().secs_until(self.now())
+    }
+}
+
+/// The system's time for a log line, in the form of RFC 3339.
+pub fn timestamp() -> impl fmt::Display {
+    humantime::format_rfc3339_millis(SystemTime::now())
+}
+
+/// What the system clock shows; 1970 when it is set before that.
+fn system_time() -> UnixMillis {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_never_starts_before_the_highest_time_seen() {
+        let an_hour_ahead = system_time().plus_secs(3600);
+        let clock = Clock::starting_at(an_hour_ahead);
+        assert!(clock.now() >= an_hour_ahead);
+        assert!(clock.secs_behind() >= 3599);
+    }
+
+    #[test]
+    fn time_follows_the_system_clock_when_that_is_ahead() {
+        let clock = Clock::starting_at(UnixMillis(0));
+        assert!(clock.now() >= UnixMillis(1_600_000_000_000));
+        assert_eq!(clock.secs_behind(), 0);
+    }
+}

@@ -1,0 +1,97 @@
+//! The control socket beside the store: how the command line reaches a server that has the store open.
+//!
+//! One command a connection: a line of JSON in, a line of JSON out. Only the folder's owner can reach the socket.
+
+use std::fs::{self, Permissions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::administration::{self, Answer, Command, Refusal};
+use crate::api::App;
+
+/// Name of the socket inside the data folder.
+const FILE_NAME: &str = "control.sock";
+
+/// Longest command in bytes; a name and a password take a few hundred.
+const COMMAND_LEN_MAX: u64 = 4096;
+
+/// How long a peer may take to send its command or to take the answer.
+const PEER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The socket of a running server; dropping it removes the file.
+#[derive(Debug)]
+pub struct Control {
+    path: PathBuf,
+}
+
+impl Control {
+    /// Starts to answer commands on the socket in `folder`.
+    ///
+    /// The store in the same folder is open, so a socket that is there already was left by a server that is gone.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn start(folder: &Path, app: Arc<App>) -> io::Result<Self> {
+        let path = folder.join(FILE_NAME);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        thread::Builder::new().name("control".to_owned()).spawn(move || {
+            for stream in listener.incoming() {
+                if let Err(error) = stream.and_then(|stream| answer(&app, stream)) {
+                    log::warn!("a command through the control socket was not answered: {error}");
+                }
+            }
+        })?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // A socket that stays behind does no harm: the next server removes it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn answer(app: &App, mut stream: UnixStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(PEER_TIMEOUT))?;
+    stream.set_write_timeout(Some(PEER_TIMEOUT))?;
+    let line = read_line(&stream, COMMAND_LEN_MAX)?;
+    let command: Command = serde_json::from_str(&line)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is none that this version knows"))?;
+    let outcome = administration::run(&app.store, &app.hasher, &app.clock, command);
+    let mut answer = serde_json::to_vec(&outcome)?;
+    answer.push(b'\n');
+    stream.write_all(&answer)
+}
+
+fn read_line(stream: &UnixStream, len_max: u64) -> io::Result<Zeroizing<String>> {
+    let mut line = Zeroizing::new(String::new());
+    BufReader::new(stream.take(len_max)).read_line(&mut line)?;
+    if line.ends_with('\n') { Ok(line) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// Asks the server that has the store in `folder` open.
+///
+/// # Errors
+/// When there is no such server or it does not answer; what it refuses is the inner error.
+pub fn ask(folder: &Path, command: &Command) -> io::Result<Result<Answer, Refusal>> {
+    let mut stream = UnixStream::connect(folder.join(FILE_NAME))?;
+    let mut line = Zeroizing::new(serde_json::to_vec(command)?);
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    serde_json::from_str(&answer).map_err(io::Error::from)
+}

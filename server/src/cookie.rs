@@ -1,0 +1,93 @@
+//! The refresh cookie: its name, the field that sets or clears it, and reading it back strictly.
+
+use crate::site::PublicUrl;
+
+/// How the refresh cookie is called and set.
+///
+/// Over https the `__Host-` prefix keeps other hosts of the domain from planting one (RFC 6265bis §4.1.3.2).
+/// Safari refuses that prefix over http, and cookies ignore ports: on loopback the port is in the name.
+#[derive(Clone, Debug)]
+pub struct RefreshCookie {
+    name: String,
+    attributes: &'static str,
+}
+
+/// The cookie was sent twice, so one of them is not ours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Doubled;
+
+impl RefreshCookie {
+    /// The cookie of a server with this public URL.
+    pub fn new(public_url: &PublicUrl) -> Self {
+        if public_url.is_https() {
+            Self {
+                name: "__Host-latchkey".to_owned(),
+                attributes: "Secure; HttpOnly; SameSite=Strict; Path=/",
+            }
+        } else {
+            Self {
+                name: format!("latchkey-dev-{}", public_url.port()),
+                attributes: "HttpOnly; SameSite=Strict; Path=/",
+            }
+        }
+    }
+
+    /// The value of a `Set-Cookie` field for `token`.
+    pub fn set(&self, token: &str, max_age_secs: u64) -> String {
+        format!("{}={token}; Max-Age={max_age_secs}; {}", self.name, self.attributes)
+    }
+
+    /// The value of a `Set-Cookie` field that removes the cookie.
+    pub fn clear(&self) -> String {
+        self.set("", 0)
+    }
+
+    /// The cookie's value in the `Cookie` fields of a request (RFC 6265 §4.2).
+    ///
+    /// # Errors
+    /// [`Doubled`] when it is there more than once: which one is ours cannot be told.
+    pub fn find<'a>(&self, fields: impl IntoIterator<Item = &'a str>) -> Result<Option<&'a str>, Doubled> {
+        let mut found = None;
+        for pair in fields.into_iter().flat_map(|field| field.split(';')) {
+            let Some((name, value)) = pair.trim_matches([' ', '\t']).split_once('=') else { continue };
+            if name == self.name && found.replace(value).is_some() {
+                return Err(Doubled);
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn https() -> RefreshCookie {
+        RefreshCookie::new(&PublicUrl::parse("https://auth.example.com").unwrap())
+    }
+
+    #[test]
+    fn over_https_the_cookie_is_bound_to_host_and_tls() {
+        let set = https().set("TOKEN", 60);
+        assert_eq!(set, "__Host-latchkey=TOKEN; Max-Age=60; Secure; HttpOnly; SameSite=Strict; Path=/");
+    }
+
+    #[test]
+    fn on_loopback_the_port_is_in_the_name() {
+        let cookie = RefreshCookie::new(&PublicUrl::parse("http://localhost:8123").unwrap());
+        assert_eq!(cookie.clear(), "latchkey-dev-8123=; Max-Age=0; HttpOnly; SameSite=Strict; Path=/");
+    }
+
+    #[test]
+    fn only_the_name_in_force_is_read() {
+        let fields = ["a=1; latchkey-dev-443=dev;__Host-latchkey=ours; __host-latchkey=other; b", "c=2"];
+        assert_eq!(https().find(fields), Ok(Some("ours")));
+        assert_eq!(https().find(["a=1", "x__Host-latchkey=no"]), Ok(None));
+    }
+
+    #[test]
+    fn a_doubled_cookie_is_refused_also_across_fields_and_with_equal_values() {
+        assert_eq!(https().find(["__Host-latchkey=1; __Host-latchkey=1"]), Err(Doubled));
+        assert_eq!(https().find(["__Host-latchkey=1", "__Host-latchkey=2"]), Err(Doubled));
+    }
+}

@@ -1,0 +1,212 @@
+//! The data folder: made private, and opened as one thing, store and key file together.
+
+use std::fmt;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::keys::{KeyFileError, Keys};
+use crate::settings::Settings;
+use crate::store::{self, OpenError, Store, StoreError};
+
+/// A data folder that is open.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its store.
+    pub store: Store,
+    /// Its keys.
+    pub keys: Keys,
+}
+
+/// Opens the data folder, making what is missing when it is new.
+///
+/// # Errors
+/// [`FolderError`] says what is wrong and what to do.
+pub fn open(
+    settings: &Settings,
+    on_failure: impl FnOnce(&StoreError) + Send + 'static,
+) -> Result<Opened, FolderError> {
+    let folder = settings.data.clone();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|error| FolderError::Folder { folder, error })?;
+    let store = Store::open(&store_path(settings), on_failure)?;
+    let used_with = store.read(store::Reads::key_fingerprints)?;
+    let keys = match Keys::read(&settings.key_file) {
+        Err(error) if error.is_missing() && used_with.is_empty() => Keys::create(&settings.key_file)?,
+        Err(error) if error.is_missing() => {
+            return Err(FolderError::KeyFileLost { path: settings.key_file.clone() });
+        }
+        read => read?,
+    };
+    check_and_note_fingerprints(&store, &keys, &used_with, &settings.key_file)?;
+    Ok(Opened { store, keys })
+}
+
+/// Where the store of these settings lies.
+pub fn store_path(settings: &Settings) -> PathBuf {
+    settings.data.join(store::FILE_NAME)
+}
+
+/// Refuses a key file that lacks a key the store was used with: every session of that key would be refused too.
+fn check_and_note_fingerprints(
+    store: &Store,
+    keys: &Keys,
+    used_with: &[[u8; 9]],
+    path: &Path,
+) -> Result<(), FolderError> {
+    let present = keys.fingerprints();
+    if let Some(&[kid, ..]) = used_with.iter().find(|fingerprint| !present.contains(fingerprint)) {
+        return Err(FolderError::OtherKey { kid, path: path.to_owned() });
+    }
+    if present != used_with {
+        store.write(move |writes| writes.put_key_fingerprints(&present))?;
+    }
+    Ok(())
+}
+
+/// Whether there is anything in the folder yet.
+pub fn exists(settings: &Settings) -> bool {
+    fs::exists(store_path(settings)).unwrap_or(true)
+}
+
+/// Why the data folder could not be opened; its text says what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FolderError {
+    /// The folder cannot be made.
+    Folder {
+        /// Which one.
+        folder: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The store cannot be opened.
+    Store(OpenError),
+    /// The store was opened and then failed.
+    Failed(StoreError),
+    /// The key file is refused.
+    KeyFile(KeyFileError),
+    /// The store has been in use and its key file is gone.
+    KeyFileLost {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The store was used with a key that the key file does not hold.
+    OtherKey {
+        /// The key's id.
+        kid: u8,
+        /// The key file.
+        path: PathBuf,
+    },
+}
+
+impl FolderError {
+    /// Whether another process has the store open.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_in_use())
+    }
+}
+
+impl fmt::Display for FolderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder { folder, error } => write!(
+                f,
+                "the data folder {} cannot be made: {error}; choose another with --data",
+                folder.display()
+            ),
+            Self::Store(error) => error.fmt(f),
+            Self::Failed(error) => error.fmt(f),
+            Self::KeyFile(error) => error.fmt(f),
+            Self::KeyFileLost { path } => write!(
+                f,
+                "the key file {} is gone, and a new one would sign everybody out; put it back, \
+                 or move the store away too to start anew",
+                path.display()
+            ),
+            Self::OtherKey { kid, path } => write!(
+                f,
+                "the store was used with another key {kid} than the one in {}; put the right key file back",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for FolderError {}
+
+impl From<OpenError> for FolderError {
+    fn from(error: OpenError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<StoreError> for FolderError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<KeyFileError> for FolderError {
+    fn from(error: KeyFileError) -> Self {
+        Self::KeyFile(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::settings::Given;
+
+    fn settings(folder: &tempfile::TempDir) -> Settings {
+        let mut settings = Given::default().resolve().unwrap();
+        settings.data = folder.path().join("data");
+        settings.key_file = settings.data.join("keys");
+        settings
+    }
+
+    fn refusal(settings: &Settings) -> String {
+        open(settings, |_| {}).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_new_folder_store_and_key_file_are_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(&folder);
+        drop(open(&settings, |_| {}).unwrap());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&settings.data), 0o700);
+        assert_eq!(mode(&settings.key_file), 0o600);
+        assert_eq!(mode(&store_path(&settings)), 0o600);
+        open(&settings, |_| {}).unwrap();
+    }
+
+    #[test]
+    fn a_lost_key_file_is_not_made_anew_for_a_store_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(&folder);
+        drop(open(&settings, |_| {}).unwrap());
+        fs::remove_file(&settings.key_file).unwrap();
+        assert!(refusal(&settings).contains("is gone"));
+        assert!(!settings.key_file.exists());
+    }
+
+    #[test]
+    fn a_key_file_of_another_store_is_refused_and_one_with_a_key_more_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(&folder);
+        drop(open(&settings, |_| {}).unwrap());
+        let ours = fs::read_to_string(&settings.key_file).unwrap();
+        fs::remove_file(&settings.key_file).unwrap();
+        Keys::create(&settings.key_file).unwrap();
+        assert!(refusal(&settings).contains("used with another key 1"));
+        fs::write(&settings.key_file, format!("{ours}2 {}\n", "A".repeat(43))).unwrap();
+        assert_eq!(open(&settings, |_| {}).unwrap().keys.signing_kid(), 2);
+    }
+}

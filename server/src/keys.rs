@@ -1,0 +1,318 @@
+//! Master keys: the file they live in, and what is derived from each for one purpose only.
+//!
+//! `K_purpose = HMAC-SHA256(master[kid], label)`. The file is read as it stands or refused, never guessed at: a key
+//! made up in place of a lost one would sign everybody out.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use token_core::{Key, RefreshKey};
+use zeroize::Zeroizing;
+
+use crate::entropy;
+use crate::session::RetryKey;
+
+/// Name of the key file inside the data folder.
+pub const FILE_NAME: &str = "keys";
+
+/// The media type of access tokens (RFC 9068 §2.1), so that no other token of ours passes for one.
+pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
+
+/// Bytes of a key file at most: enough for every key id there can be.
+const FILE_LEN_MAX: u64 = 32 << 10;
+
+const FIRST_LINE: &str = "latchkey-keys 1";
+const FILE_HEAD: &str = "latchkey-keys 1
+# Whoever reads this file can sign in as anybody: keep it to its owner (0600), apart from backups of the store.
+# One key a line: its id (0 to 255) and 32 random bytes in base64url. The last line signs; the lines before it are
+# there for tokens that still live.
+";
+
+type HmacSha256 = Hmac<Sha256>;
+type Secret = Zeroizing<[u8; 32]>;
+
+/// Everything derived from the master keys.
+pub struct Keys {
+    /// For access tokens, the signing key first.
+    access: Vec<Key>,
+    /// In the order of the file: the last one signs.
+    masters: Vec<Derived>,
+}
+
+/// What one master key is good for.
+struct Derived {
+    kid: u8,
+    refresh: RefreshKey,
+    retry: HmacSha256,
+    fingerprint: [u8; 9],
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.masters.iter().map(|key| key.kid)).finish()
+    }
+}
+
+impl Keys {
+    /// Derives from `masters`, oldest first; there is at least one.
+    fn derive(masters: &[(u8, Secret)]) -> Self {
+        let access = masters.iter().rev().map(|(kid, master)| access_key(*kid, master)).collect();
+        let masters = masters
+            .iter()
+            .map(|(kid, master)| {
+                let mut fingerprint = [*kid; 9];
+                fingerprint[1..].copy_from_slice(&derive(master, b"fingerprint")[..8]);
+                Derived {
+                    kid: *kid,
+                    refresh: RefreshKey::new(&derive(master, b"refresh")),
+                    retry: keyed(&derive(master, b"retry")),
+                    fingerprint,
+                }
+            })
+            .collect();
+        Self { access, masters }
+    }
+
+    /// The keys of access tokens, the signing one first.
+    pub fn access(&self) -> &[Key] {
+        &self.access
+    }
+
+    /// The id of the key that signs new tokens.
+    pub fn signing_kid(&self) -> u8 {
+        self.masters.last().expect("a key file has at least one key").kid
+    }
+
+    /// The key of refresh tokens with this id.
+    pub fn refresh(&self, kid: u8) -> Option<&RefreshKey> {
+        self.find(kid).map(|key| &key.refresh)
+    }
+
+    /// What a session remembers of an `Idempotency-Key` sent with a refresh token of key `kid`.
+    ///
+    /// The key of the token, not the signing one: a retry has to hash to the same bytes after a key rotation too.
+    pub fn retry_key(&self, kid: u8, sent: &str) -> Option<RetryKey> {
+        let hash = self.find(kid)?.retry.clone().chain_update(sent).finalize().into_bytes();
+        hash.first_chunk().copied().map(RetryKey)
+    }
+
+    /// One id and eight derived bytes a key, to notice a store that was used with other keys.
+    pub fn fingerprints(&self) -> Vec<[u8; 9]> {
+        self.masters.iter().map(|key| key.fingerprint).collect()
+    }
+
+    fn find(&self, kid: u8) -> Option<&Derived> {
+        self.masters.iter().find(|key| key.kid == kid)
+    }
+
+    /// Reads the key file at `path`.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] when it is missing, readable by others, or not as [`create`](Self::create) writes it.
+    pub fn read(path: &Path) -> Result<Self, KeyFileError> {
+        let failed = |reason| KeyFileError { path: path.to_owned(), reason };
+        let mut file = File::open(path).map_err(|error| failed(Reason::Io(error)))?;
+        let metadata = file.metadata().map_err(|error| failed(Reason::Io(error)))?;
+        if metadata.permissions().mode() & 0o077 != 0 {
+            return Err(failed(Reason::ReadableByOthers));
+        }
+        if metadata.len() > FILE_LEN_MAX {
+            return Err(failed(Reason::NoKeyFile));
+        }
+        let mut text = Zeroizing::new(String::with_capacity(metadata.len() as usize));
+        io::Read::read_to_string(&mut file, &mut text).map_err(|error| failed(Reason::Io(error)))?;
+        parse(&text).map(|masters| Self::derive(&masters)).map_err(failed)
+    }
+
+    /// Makes a key file with one new key; never overwrites one.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] when it is already there or cannot be written.
+    pub fn create(path: &Path) -> Result<Self, KeyFileError> {
+        let failed = |error| KeyFileError { path: path.to_owned(), reason: Reason::Io(error) };
+        let master = Zeroizing::new(entropy::bytes());
+        let line = Zeroizing::new(Base64UrlUnpadded::encode_string(&*master));
+        let text = Zeroizing::new(format!("{FILE_HEAD}1 {}\n", *line));
+        write_whole(path, text.as_bytes()).map_err(failed)?;
+        Ok(Self::derive(&[(1, master)]))
+    }
+}
+
+/// Writes a new private file so that it is there whole or not at all, also after a power cut.
+fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let unfinished = path.with_extension("new");
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)
+        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
+        // A link, unlike a rename, fails when there is a file already.
+        .and_then(|()| fs::hard_link(&unfinished, path));
+    let removed = fs::remove_file(&unfinished);
+    written?;
+    removed?;
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+fn parse(text: &str) -> Result<Vec<(u8, Secret)>, Reason> {
+    let mut lines = text.lines().zip(1_usize..);
+    if lines.next().is_none_or(|(line, _)| line != FIRST_LINE) {
+        return Err(Reason::NoKeyFile);
+    }
+    let mut masters: Vec<(u8, Secret)> = Vec::new();
+    for (line, number) in lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#')) {
+        let (kid, key) = line.split_once(' ').ok_or(Reason::Line(number))?;
+        let kid: u8 = kid.parse().map_err(|_| Reason::Line(number))?;
+        let mut secret = Zeroizing::new([0; 32]);
+        let decoded = Base64UrlUnpadded::decode(key, &mut *secret).map_err(|_| Reason::Line(number))?;
+        if decoded.len() != 32 || masters.iter().any(|(earlier, _)| *earlier == kid) {
+            return Err(Reason::Line(number));
+        }
+        masters.push((kid, secret));
+    }
+    if masters.is_empty() { Err(Reason::NoKeyFile) } else { Ok(masters) }
+}
+
+fn access_key(kid: u8, master: &Secret) -> Key {
+    Key::new(&*derive(master, b"access"))
+        .and_then(|key| key.with_type(ACCESS_TOKEN_TYPE))
+        .and_then(|key| key.with_kid(&kid.to_string()))
+        .expect("32 bytes, a short type and a short key id make a key")
+}
+
+fn derive(master: &Secret, label: &[u8]) -> Secret {
+    Zeroizing::new(keyed(master).chain_update(label).finalize().into_bytes().into())
+}
+
+fn keyed(secret: &[u8; 32]) -> HmacSha256 {
+    HmacSha256::new_from_slice(secret).expect("HMAC accepts keys of any length")
+}
+
+/// Why the key file was refused; its text says what to do.
+#[derive(Debug)]
+pub struct KeyFileError {
+    path: PathBuf,
+    reason: Reason,
+}
+
+impl KeyFileError {
+    /// Whether there is no such file.
+    pub fn is_missing(&self) -> bool {
+        matches!(&self.reason, Reason::Io(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+#[derive(Debug)]
+enum Reason {
+    Io(io::Error),
+    ReadableByOthers,
+    NoKeyFile,
+    Line(usize),
+}
+
+impl fmt::Display for KeyFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.reason {
+            Reason::Io(error) => write!(f, "the key file {path} cannot be used: {error}"),
+            Reason::ReadableByOthers => {
+                write!(f, "others than its owner can read the key file {path}; run `chmod 600 {path}`")
+            }
+            Reason::NoKeyFile => write!(
+                f,
+                "{path} is no key file of latchkey: its first line has to be `{FIRST_LINE}` and a key has to follow; \
+                 put the right file back"
+            ),
+            Reason::Line(number) => write!(
+                f,
+                "line {number} of the key file {path} is not an unused key id (0 to 255), a space and 43 base64url \
+                 characters; put the right file back"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for KeyFileError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+    fn written(text: &str, mode: u32) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        (folder, path)
+    }
+
+    fn refusal(text: &str) -> String {
+        let (_folder, path) = written(text, 0o600);
+        Keys::read(&path).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_created_key_file_is_private_and_reads_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let created = Keys::create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(Keys::read(&path).unwrap().fingerprints(), created.fingerprints());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no unfinished file stays behind");
+    }
+
+    #[test]
+    fn a_key_file_is_never_overwritten() {
+        let (_folder, path) = written("precious", 0o600);
+        assert!(Keys::create(&path).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[test]
+    fn the_last_line_signs_and_the_earlier_keys_still_verify() {
+        let other = KEY.replace('A', "B");
+        let (_folder, path) = written(&format!("{FIRST_LINE}\n# comment\n3 {KEY}\n\n9 {other}\n"), 0o600);
+        let keys = Keys::read(&path).unwrap();
+        assert_eq!(keys.signing_kid(), 9);
+        assert_eq!(keys.access().iter().map(Key::kid).collect::<Vec<_>>(), [Some("9"), Some("3")]);
+        assert!(keys.refresh(3).is_some() && keys.refresh(1).is_none());
+        assert_ne!(keys.retry_key(3, "sixteen letters!"), keys.retry_key(9, "sixteen letters!"));
+    }
+
+    #[test]
+    fn a_key_file_that_others_can_read_is_refused() {
+        let (_folder, path) = written(&format!("{FIRST_LINE}\n1 {KEY}\n"), 0o640);
+        assert!(Keys::read(&path).unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_damaged_key_file_is_refused_with_the_line_that_is_wrong() {
+        assert!(refusal("").contains("no key file"));
+        assert!(refusal(&format!("{FIRST_LINE}\n# nothing\n")).contains("no key file"));
+        assert!(refusal(&format!("1 {KEY}\n")).contains("no key file"));
+        for line in [KEY.to_owned(), format!("256 {KEY}"), format!("1 {KEY}A"), format!("1 {}", &KEY[1..])] {
+            assert!(refusal(&format!("{FIRST_LINE}\n{line}\n")).contains("line 2"), "{line}");
+        }
+        assert!(refusal(&format!("{FIRST_LINE}\n1 {KEY}\n1 {KEY}\n")).contains("line 3"));
+    }
+
+    #[test]
+    fn refusals_and_debug_never_show_the_key() {
+        let (_folder, path) = written(&format!("{FIRST_LINE}\n1 {KEY}\n"), 0o600);
+        assert_eq!(format!("{:?}", Keys::read(&path).unwrap()), "[1]");
+        assert!(!refusal(&format!("{FIRST_LINE}\n1 {KEY}=\n")).contains(&KEY[..8]));
+    }
+}

@@ -1,0 +1,201 @@
+//! Problem documents (RFC 9457): every refusal has one code, and `action` says what a client does next.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use crate::password::Weakness;
+
+/// What a client does next, so that it never has to guess.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Refresh the access token and repeat the request once.
+    Refresh,
+    /// Ask the user to sign in.
+    Login,
+    /// Wait as long as `Retry-After` says, then repeat.
+    Wait,
+    /// Repeat.
+    Retry,
+    /// Nothing: repeating the same request is no use.
+    None,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal, $status:literal, $action:ident, $title:literal;)*) => {
+        /// Every refusal there is: one code for each decision a client can make.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Code { $($(#[$doc])* $variant,)* }
+
+        impl Code {
+            /// Every code, for tests and documents.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The code as it stands in `type`, behind `urn:latchkey:`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// The status of the answer.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* }
+            }
+
+            /// What the client does next.
+            pub const fn action(self) -> Action {
+                match self { $(Self::$variant => Action::$action,)* }
+            }
+
+            const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The request is malformed.
+    BadRequest = "bad_request", 400, None, "The request is malformed";
+    /// Row 5a: one retry key for more than one refresh token.
+    RetryKeyReused = "retry_key_reused", 400, None, "This Idempotency-Key belongs to an earlier refresh token";
+    /// Log-in: unknown, wrong, empty or disabled.
+    InvalidCredentials = "invalid_credentials", 401, Login, "The user name or the password is wrong";
+    /// Password change: the current password is wrong. Refreshing would not help.
+    WrongPassword = "wrong_password", 401, None, "The current password is wrong";
+    /// A protected endpoint was called without a token.
+    MissingToken = "missing_token", 401, Refresh, "An access token is required";
+    /// A protected endpoint was called with a token that is expired, invalid, or of a session that is over.
+    InvalidToken = "invalid_token", 401, Refresh, "The access token is not valid";
+    /// Row 0.
+    InvalidRefreshToken = "invalid_refresh_token", 401, Login, "The refresh token is not valid";
+    /// Row 1.
+    SessionEnded = "session_ended", 401, Login, "The session has ended";
+    /// Row 2.
+    SessionExpired = "session_expired", 401, Login, "The session has expired";
+    /// Rows 3 and 9.
+    SessionRevoked = "session_revoked", 401, Login, "The session was revoked";
+    /// The request comes from a site that is not listed.
+    CrossSite = "cross_site", 403, None, "Requests from this site are not accepted";
+    /// There is no such path, or nothing the caller may see.
+    NotFound = "not_found", 404, None, "There is nothing here";
+    /// The path is there, for other methods.
+    MethodNotAllowed = "method_not_allowed", 405, None, "This method is not for this path";
+    /// Row 8a.
+    Superseded = "superseded", 409, Retry, "A newer request of this session was answered already";
+    /// The body is larger than any request needs.
+    BodyTooLarge = "body_too_large", 413, None, "The body is too large";
+    /// The body is not JSON, going by its Content-Type.
+    UnsupportedMediaType = "unsupported_media_type", 415, None, "The body has to be application/json";
+    /// The new password does not meet the rules.
+    WeakPassword = "weak_password", 422, None, "The new password is not accepted";
+    /// A bug of ours.
+    Internal = "internal", 500, Retry, "The server made a mistake";
+    /// A queue is full.
+    Busy = "busy", 503, Wait, "The server is busy";
+    /// The store has failed.
+    Unavailable = "unavailable", 503, Retry, "The store is not available";
+}
+
+/// A refusal on its way to the client.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Which refusal it is.
+    pub code: Code,
+    /// What was wrong with this request, for people. Never a secret, never an echo of the input.
+    pub detail: Option<Cow<'static, str>>,
+    /// What keeps a password from being accepted.
+    pub reasons: Vec<Weakness>,
+    /// The methods a path is for, when that is what is wrong.
+    pub allow: Option<String>,
+    /// Whether the refresh cookie has to go: only when its session is really dead.
+    pub clear_cookie: bool,
+}
+
+impl Problem {
+    /// A problem with its detail.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { detail: Some(detail.into()), ..code.into() }
+    }
+
+    /// A malformed request.
+    pub fn bad_request(detail: &'static str) -> Self {
+        Self::new(Code::BadRequest, detail)
+    }
+
+    /// Seconds for the `Retry-After` field, when the client is to wait.
+    pub fn retry_after_secs(&self) -> Option<u64> {
+        (self.code.action() == Action::Wait).then_some(1)
+    }
+
+    /// The challenge every 401 carries (RFC 6750 §3): no error code when no credentials were sent.
+    pub fn challenge(&self) -> Option<&'static str> {
+        match self.code {
+            Code::InvalidToken => Some(
+                "Bearer realm=\"latchkey\", error=\"invalid_token\", \
+                 error_description=\"the access token is expired, invalid, or of a session that is over\"",
+            ),
+            code if code.status() == 401 => Some("Bearer realm=\"latchkey\""),
+            _ => None,
+        }
+    }
+
+    /// The document.
+    pub fn to_json(&self, request_id: &str) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            r#type: String,
+            title: &'static str,
+            status: u16,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            detail: Option<&'a str>,
+            action: Action,
+            request_id: &'a str,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            reasons: &'a [Weakness],
+        }
+        let document = Document {
+            r#type: format!("urn:latchkey:{}", self.code.as_str()),
+            title: self.code.title(),
+            status: self.code.status(),
+            detail: self.detail.as_deref(),
+            action: self.code.action(),
+            request_id,
+            reasons: &self.reasons,
+        };
+        serde_json::to_vec(&document).expect("a struct of strings and numbers serialises")
+    }
+}
+
+impl From<Code> for Problem {
+    fn from(code: Code) -> Self {
+        Self { code, detail: None, reasons: Vec::new(), allow: None, clear_cookie: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_401_has_a_challenge_and_nothing_else_has_one() {
+        for &code in Code::ALL {
+            assert_eq!(Problem::from(code).challenge().is_some(), code.status() == 401, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn codes_are_unique() {
+        let mut texts: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn a_document_holds_what_the_client_needs_and_no_more() {
+        let document = Problem::from(Code::SessionEnded).to_json("42");
+        let expected = r#"{"type":"urn:latchkey:session_ended","title":"The session has ended","status":401,"action":"login","request_id":"42"}"#;
+        assert_eq!(String::from_utf8(document).unwrap(), expected);
+    }
+}

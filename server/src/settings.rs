@@ -1,0 +1,370 @@
+//! Settings: one table of names, defaults and ranges, and the flags, environment and `.env` file that fill it in.
+//!
+//! A flag wins over a `LATCHKEY_*` variable, a variable over `.env` in the working directory. No secret is a setting.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::hasher::Profile;
+use crate::keys;
+use crate::session::Policy;
+use crate::site::PublicUrl;
+
+/// What every variable of ours starts with.
+const PREFIX: &str = "LATCHKEY_";
+
+/// Longest issuer or audience in bytes, so that every token fits the buffers of devices.
+const TOKEN_TEXT_LEN_MAX: usize = 255;
+
+/// One line of the table.
+#[derive(Debug)]
+pub struct Setting {
+    /// The variable's name.
+    pub name: &'static str,
+    /// What holds when nothing is set, as a person would write it.
+    pub default: &'static str,
+    /// What may stand there.
+    pub range: &'static str,
+    /// What it is for.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// The flag of the same meaning, without the dashes: `LATCHKEY_GRACE_SECS` is `grace-secs`.
+    pub fn flag(&self) -> String {
+        self.name[PREFIX.len()..].to_ascii_lowercase().replace('_', "-")
+    }
+}
+
+macro_rules! settings {
+    ($($constant:ident = $name:literal, $default:literal, $range:literal, $help:literal;)*) => {
+        $(const $constant: &str = $name;)*
+
+        /// Every setting there is.
+        pub const SETTINGS: &[Setting] =
+            &[$(Setting { name: $name, default: $default, range: $range, help: $help },)*];
+    };
+}
+
+settings! {
+    DATA = "LATCHKEY_DATA", "./latchkey-data", "a folder",
+        "Folder of the store, the key file and the control socket";
+    KEY_FILE = "LATCHKEY_KEY_FILE", "keys in the data folder", "a file that only its owner can read",
+        "File of the master keys, made on first start";
+    LISTEN = "LATCHKEY_LISTEN", "127.0.0.1:8080", "a loopback address and a port; port 0 takes a free one",
+        "Address to listen on";
+    PUBLIC_URL = "LATCHKEY_PUBLIC_URL", "http:// and the address listened on", "https://HOST[:PORT], or http:// for loopback",
+        "What browsers call this server; decides name and flags of the refresh cookie";
+    ISSUER = "LATCHKEY_ISSUER", "the public URL", "1 to 255 bytes",
+        "The iss claim of access tokens";
+    AUDIENCE = "LATCHKEY_AUDIENCE", "the issuer", "1 to 255 bytes",
+        "The aud claim of access tokens";
+    ACCESS_TTL = "LATCHKEY_ACCESS_TTL_SECS", "600", "1 to 86400 seconds",
+        "Life of an access token";
+    GRACE = "LATCHKEY_GRACE_SECS", "30", "0 to 60 seconds",
+        "How long after a rotation the token before it still earns the same child";
+    INACTIVITY = "LATCHKEY_SESSION_INACTIVITY_SECS", "604800", "1 to 34560000 seconds",
+        "Life of a session that is not refreshed";
+    LIFETIME = "LATCHKEY_SESSION_LIFETIME_SECS", "2592000", "1 to 34560000 seconds",
+        "Life of a session however often it is refreshed";
+    ALLOWED_ORIGINS = "LATCHKEY_ALLOWED_ORIGINS", "none", "origins such as https://app.example.com, comma-separated",
+        "Other sites whose pages may call this server";
+    ARGON2_SLOTS = "LATCHKEY_ARGON2_SLOTS", "one a core", "1 to 64",
+        "How many passwords are hashed at once";
+    ARGON2_PROFILE = "LATCHKEY_ARGON2_PROFILE", "standard", "standard (19 MiB a hash) or low-memory (7 MiB)",
+        "Cost of a password hash";
+}
+
+/// The settings in force.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The data folder.
+    pub data: PathBuf,
+    /// The key file.
+    pub key_file: PathBuf,
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The public URL, when it is not the address listened on.
+    pub public_url: Option<PublicUrl>,
+    /// The issuer, when it is not the public URL.
+    pub issuer: Option<String>,
+    /// The audience, when it is not the issuer.
+    pub audience: Option<String>,
+    /// Seconds an access token lives.
+    pub access_ttl_secs: u64,
+    /// How long sessions live.
+    pub policy: Policy,
+    /// Other sites whose pages may call.
+    pub allowed_origins: Vec<String>,
+    /// Password hashes at once.
+    pub argon2_slots: usize,
+    /// Cost of a password hash.
+    pub argon2_profile: Profile,
+}
+
+/// Values that were given, and where: a flag, the environment, or the `.env` file.
+#[derive(Debug, Default)]
+pub struct Given {
+    values: BTreeMap<&'static str, (String, String)>,
+}
+
+impl Given {
+    /// Collects what flags, environment and the file `dotenv` say; each wins over the next.
+    ///
+    /// # Errors
+    /// [`SettingError`] for a name that is no setting, a value that is no text, or a file that cannot be read.
+    pub fn gather(
+        flags: impl IntoIterator<Item = (&'static str, String)>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        dotenv: &Path,
+    ) -> Result<Self, SettingError> {
+        let mut given = Self::default();
+        for (name, value) in flags {
+            let setting =
+                SETTINGS.iter().find(|setting| setting.name == name).expect("flags come from the table");
+            given.add(name, value, &format!("--{}", setting.flag()))?;
+        }
+        for (name, value) in environment {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+            let value = value
+                .into_string()
+                .map_err(|_| SettingError(format!("the environment variable {name} is not UTF-8")))?;
+            given.add(name, value, name)?;
+        }
+        for (name, value) in read_dotenv(dotenv)? {
+            if name.starts_with(PREFIX) {
+                given.add(&name, value, &format!("{name} in {}", dotenv.display()))?;
+            }
+        }
+        Ok(given)
+    }
+
+    fn add(&mut self, name: &str, value: String, source: &str) -> Result<(), SettingError> {
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
+            let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
+            return Err(SettingError(format!(
+                "{source} is no setting of latchkey; correct or remove it. The settings are {}",
+                names.join(", ")
+            )));
+        };
+        // An empty variable is how shells and container files say "not set".
+        if !value.is_empty() {
+            self.values.entry(setting.name).or_insert((value, source.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Reads every value that was given and fills in the defaults.
+    ///
+    /// # Errors
+    /// [`SettingError`] for the first value out of its range.
+    pub fn resolve(&self) -> Result<Settings, SettingError> {
+        let data = self.value(DATA).map_or_else(|| PathBuf::from("./latchkey-data"), PathBuf::from);
+        let key_file = self.value(KEY_FILE).map_or_else(|| data.join(keys::FILE_NAME), PathBuf::from);
+        Ok(Settings {
+            listen: self.parsed(LISTEN, loopback_address)?.unwrap_or(([127, 0, 0, 1], 8080).into()),
+            public_url: self.parsed(PUBLIC_URL, |text| PublicUrl::parse(text).map_err(|e| e.to_string()))?,
+            issuer: self.parsed(ISSUER, token_text)?,
+            audience: self.parsed(AUDIENCE, token_text)?,
+            access_ttl_secs: self.number(ACCESS_TTL, 1..=86_400)?.unwrap_or(600),
+            policy: Policy {
+                grace_secs: self.number(GRACE, 0..=60)?.unwrap_or(30),
+                inactivity_secs: self.number(INACTIVITY, 1..=34_560_000)?.unwrap_or(604_800),
+                lifetime_secs: self.number(LIFETIME, 1..=34_560_000)?.unwrap_or(2_592_000),
+            },
+            allowed_origins: self.parsed(ALLOWED_ORIGINS, origins)?.unwrap_or_default(),
+            argon2_slots: self.number(ARGON2_SLOTS, 1..=64)?.unwrap_or_else(cores),
+            argon2_profile: self.parsed(ARGON2_PROFILE, profile)?.unwrap_or(Profile::Standard),
+            data,
+            key_file,
+        })
+    }
+
+    /// Each setting with the value in force and where it came from, for `check`.
+    pub fn report(&self) -> impl Iterator<Item = (&'static Setting, &str, &str)> {
+        SETTINGS.iter().map(|setting| match self.values.get(setting.name) {
+            Some((value, source)) => (setting, value.as_str(), source.as_str()),
+            None => (setting, setting.default, "default"),
+        })
+    }
+
+    fn value(&self, name: &'static str) -> Option<&str> {
+        self.values.get(name).map(|(value, _)| value.as_str())
+    }
+
+    fn parsed<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, SettingError> {
+        let Some((value, source)) = self.values.get(name) else { return Ok(None) };
+        match parse(value) {
+            Ok(parsed) => Ok(Some(parsed)),
+            Err(reason) => Err(SettingError(format!("{source} is `{value}`: {reason}"))),
+        }
+    }
+
+    fn number<T: FromStr + PartialOrd + fmt::Display>(
+        &self,
+        name: &'static str,
+        range: std::ops::RangeInclusive<T>,
+    ) -> Result<Option<T>, SettingError> {
+        self.parsed(name, |text| match text.parse() {
+            Ok(number) if range.contains(&number) => Ok(number),
+            _ => Err(format!("it has to be a whole number from {} to {}", range.start(), range.end())),
+        })
+    }
+}
+
+fn read_dotenv(path: &Path) -> Result<Vec<(String, String)>, SettingError> {
+    let lines = match dotenvy::from_path_iter(path) {
+        Ok(lines) => lines,
+        Err(error) if error.not_found() => return Ok(Vec::new()),
+        Err(error) => return Err(SettingError(format!("{} cannot be read: {error}", path.display()))),
+    };
+    lines
+        .collect::<Result<_, _>>()
+        .map_err(|_| SettingError(format!("{} has a line that is not NAME=VALUE", path.display())))
+}
+
+fn loopback_address(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "it has to be an IP address and a port, such as 127.0.0.1:8080".to_owned())?;
+    if !address.ip().is_loopback() {
+        return Err(
+            "this version listens on loopback only; put a reverse proxy that terminates TLS in front of it \
+             and set LATCHKEY_PUBLIC_URL"
+                .to_owned(),
+        );
+    }
+    Ok(address)
+}
+
+fn token_text(text: &str) -> Result<String, String> {
+    if text.len() > TOKEN_TEXT_LEN_MAX {
+        return Err(format!("it has more than {TOKEN_TEXT_LEN_MAX} bytes"));
+    }
+    Ok(text.to_owned())
+}
+
+fn origins(text: &str) -> Result<Vec<String>, String> {
+    text.split(',')
+        .map(|origin| match PublicUrl::parse(origin.trim()) {
+            Ok(url) => Ok(url.as_str().to_owned()),
+            Err(error) => Err(format!("`{}` is no origin: {error}", origin.trim())),
+        })
+        .collect()
+}
+
+fn profile(text: &str) -> Result<Profile, String> {
+    match text {
+        "standard" => Ok(Profile::Standard),
+        "low-memory" => Ok(Profile::LowMemory),
+        _ => Err("it has to be `standard` or `low-memory`".to_owned()),
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(64))
+}
+
+/// What is wrong with the settings, and what to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SettingError(String);
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SettingError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(environment: &[(&str, &str)], dotenv: &str) -> Result<Given, SettingError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        std::fs::write(&path, dotenv).unwrap();
+        let flags = [(GRACE, "5".to_owned())];
+        let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
+        Given::gather(flags, environment, &path)
+    }
+
+    fn refusal(name: &str, value: &str) -> String {
+        let given = given(&[(name, value)], "");
+        given.and_then(|given| given.resolve().map(drop)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn flags_win_over_variables_and_variables_over_the_file() {
+        let environment =
+            [("LATCHKEY_GRACE_SECS", "6"), ("LATCHKEY_ACCESS_TTL_SECS", "7"), ("PATH", "ignored")];
+        let dotenv = "LATCHKEY_GRACE_SECS=8\nLATCHKEY_ACCESS_TTL_SECS=9\nLATCHKEY_ISSUER='me'\nOTHER=x\n";
+        let settings = given(&environment, dotenv).unwrap().resolve().unwrap();
+        assert_eq!(settings.policy.grace_secs, 5);
+        assert_eq!(settings.access_ttl_secs, 7);
+        assert_eq!(settings.issuer.as_deref(), Some("me"));
+    }
+
+    #[test]
+    fn with_nothing_given_the_table_tells_the_defaults() {
+        let given = Given::gather([], [], Path::new("/nowhere/.env")).unwrap();
+        let settings = given.resolve().unwrap();
+        let table = |name| given.report().find(|(setting, ..)| setting.name == name).unwrap().1.to_owned();
+        assert_eq!(settings.data, Path::new(&table(DATA)));
+        assert_eq!(settings.listen.to_string(), table(LISTEN));
+        assert_eq!(settings.access_ttl_secs.to_string(), table(ACCESS_TTL));
+        assert_eq!(settings.policy.grace_secs.to_string(), table(GRACE));
+        assert_eq!(settings.policy.inactivity_secs.to_string(), table(INACTIVITY));
+        assert_eq!(settings.policy.lifetime_secs.to_string(), table(LIFETIME));
+    }
+
+    #[test]
+    fn the_ends_of_a_range_are_in_it_and_their_neighbours_are_not() {
+        for good in ["1", "86400"] {
+            assert!(given(&[(ACCESS_TTL, good)], "").unwrap().resolve().is_ok(), "{good}");
+        }
+        for bad in ["0", "86401", "-1", "ten", "1.5", " 1"] {
+            assert!(refusal(ACCESS_TTL, bad).contains("a whole number from 1 to 86400"), "{bad}");
+        }
+        assert!(refusal(ARGON2_SLOTS, "65").contains("from 1 to 64"));
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_wherever_it_stands() {
+        assert!(refusal("LATCHKEY_GRACE", "1").contains("LATCHKEY_GRACE is no setting"));
+        let error = given(&[], "LATCHKEY_PORT=80\n").unwrap_err().to_string();
+        assert!(error.contains("LATCHKEY_PORT in ") && error.contains("LATCHKEY_LISTEN"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_variable_is_not_set() {
+        let settings = given(&[(ACCESS_TTL, "")], "LATCHKEY_ACCESS_TTL_SECS=9").unwrap().resolve().unwrap();
+        assert_eq!(settings.access_ttl_secs, 9);
+    }
+
+    #[test]
+    fn addresses_off_loopback_and_plain_http_urls_are_refused_with_advice() {
+        assert!(refusal(LISTEN, "0.0.0.0:8080").contains("loopback only"));
+        assert!(refusal(LISTEN, "8080").contains("an IP address and a port"));
+        assert!(refusal(PUBLIC_URL, "http://auth.example.com").contains("https://"));
+        assert!(
+            refusal(ALLOWED_ORIGINS, "https://a.example, b.example").contains("`b.example` is no origin")
+        );
+        assert!(refusal(ARGON2_PROFILE, "fast").contains("`low-memory`"));
+        assert!(refusal(ISSUER, &"x".repeat(256)).contains("255 bytes"));
+    }
+
+    #[test]
+    fn a_broken_env_file_is_refused() {
+        assert!(given(&[], "LATCHKEY_ISSUER\n").unwrap_err().to_string().contains("NAME=VALUE"));
+    }
+}

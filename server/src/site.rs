@@ -1,0 +1,208 @@
+//! What the server is called from outside, and who may send it requests: the public URL and the cross-site rule.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// An origin of ours: `https://host[:port]`, or `http://` for a loopback host only.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PublicUrl {
+    origin: String,
+    is_https: bool,
+    port: u16,
+}
+
+impl PublicUrl {
+    /// Reads a public URL: a scheme, a host, perhaps a port, and no path.
+    ///
+    /// # Errors
+    /// [`PublicUrlError`] says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, PublicUrlError> {
+        let text = text.strip_suffix('/').unwrap_or(text);
+        let (is_https, authority) = match text.split_once("://") {
+            Some(("https", authority)) => (true, authority),
+            Some(("http", authority)) => (false, authority),
+            _ => return Err(PublicUrlError::Scheme),
+        };
+        let (host, port) = split_port(authority).ok_or(PublicUrlError::Authority)?;
+        let default_port = if is_https { 443 } else { 80 };
+        let is_host = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
+        if host.is_empty() || !is_host {
+            return Err(PublicUrlError::Authority);
+        }
+        if !is_https && !is_loopback_host(host) {
+            return Err(PublicUrlError::PlainHttp);
+        }
+        let scheme = if is_https { "https" } else { "http" };
+        let host = host.to_ascii_lowercase();
+        let port = port.unwrap_or(default_port);
+        // Browsers leave the scheme's own port out of an Origin (RFC 6454 §6.2).
+        let origin = if port == default_port {
+            format!("{scheme}://{host}")
+        } else {
+            format!("{scheme}://{host}:{port}")
+        };
+        Ok(Self { origin, is_https, port })
+    }
+
+    /// The URL of a server that is reached at the address it listens on.
+    pub fn of_listener(address: SocketAddr) -> Self {
+        Self { origin: format!("http://{address}"), is_https: false, port: address.port() }
+    }
+
+    /// The URL without a trailing slash, which is also its Origin.
+    pub fn as_str(&self) -> &str {
+        &self.origin
+    }
+
+    /// Whether browsers reach the server over TLS.
+    pub fn is_https(&self) -> bool {
+        self.is_https
+    }
+
+    /// The port browsers use.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin)
+    }
+}
+
+/// What is wrong with a public URL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PublicUrlError {
+    /// It starts with neither `https://` nor `http://`.
+    Scheme,
+    /// There is no host, or more than a host and a port.
+    Authority,
+    /// It is `http://` and not loopback: passwords and tokens would travel in clear text.
+    PlainHttp,
+}
+
+impl fmt::Display for PublicUrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "it has to start with https:// (or http:// for a loopback host)",
+            Self::Authority => "it has to be a scheme, a host and perhaps a port, without a path",
+            Self::PlainHttp => {
+                "http:// is for loopback hosts only; use https:// and a proxy that terminates TLS"
+            }
+        })
+    }
+}
+
+impl std::error::Error for PublicUrlError {}
+
+/// Splits `host:port` or `[v6]:port`; the port may be missing, and `None` means it is no number.
+fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => Some((host, Some(port.parse().ok()?))),
+        _ => Some((authority, None)),
+    }
+}
+
+/// Whether a host name can only mean this machine.
+pub fn is_loopback_host(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    match bare.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+/// The fields of a request that say where in a browser it came from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Provenance<'a> {
+    /// `Sec-Fetch-Site`, which a page cannot forge.
+    pub sec_fetch_site: Option<&'a str>,
+    /// `Origin`.
+    pub origin: Option<&'a str>,
+    /// `Host`.
+    pub host: Option<&'a str>,
+}
+
+/// Whether a request that may change something is acceptable from where it came.
+///
+/// Not only cookies need this: a cross-site log-in would put a victim into the attacker's account.
+pub fn is_from_own_site(from: Provenance<'_>, public_url: &PublicUrl, allowed_origins: &[String]) -> bool {
+    let is_listed = |origin: &str| allowed_origins.iter().any(|allowed| allowed == origin);
+    match (from.sec_fetch_site, from.origin) {
+        (Some("same-origin" | "none"), _) => true,
+        (Some(_), origin) => origin.is_some_and(is_listed),
+        (None, None) => true,
+        (None, Some(origin)) => {
+            origin == public_url.as_str() || is_loopback_origin_of(origin, from.host) || is_listed(origin)
+        }
+    }
+}
+
+/// Whether `origin` is the loopback host the request was sent to, which a rebound DNS name never is.
+fn is_loopback_origin_of(origin: &str, host: Option<&str>) -> bool {
+    let Some((host, authority)) = host.zip(origin.strip_prefix("http://")) else { return false };
+    host == authority && split_port(host).is_some_and(|(name, _)| is_loopback_host(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes(sec_fetch_site: Option<&str>, origin: Option<&str>) -> bool {
+        let public_url = PublicUrl::parse("https://auth.example.com").unwrap();
+        let from = Provenance { sec_fetch_site, origin, host: Some("auth.example.com") };
+        is_from_own_site(from, &public_url, &["https://app.example.com".to_owned()])
+    }
+
+    #[test]
+    fn sec_fetch_site_decides_when_it_is_there() {
+        assert!(passes(Some("same-origin"), Some("https://auth.example.com")));
+        assert!(passes(Some("none"), None));
+        assert!(!passes(Some("same-site"), Some("https://auth.example.com")));
+        assert!(!passes(Some("cross-site"), Some("https://evil.example")));
+        assert!(!passes(Some("cross-site"), None));
+        assert!(passes(Some("same-site"), Some("https://app.example.com")));
+    }
+
+    #[test]
+    fn without_sec_fetch_site_no_origin_our_own_and_listed_ones_pass() {
+        assert!(passes(None, None));
+        assert!(passes(None, Some("https://auth.example.com")));
+        assert!(passes(None, Some("https://app.example.com")));
+        for origin in
+            ["null", "", "http://auth.example.com", "https://auth.example.com:8443", "https://evil.example"]
+        {
+            assert!(!passes(None, Some(origin)), "{origin}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_the_request_is_our_own_origin_on_loopback_only() {
+        let public_url = PublicUrl::of_listener(([127, 0, 0, 1], 8080).into());
+        let passes = |origin, host| {
+            let from = Provenance { sec_fetch_site: None, origin: Some(origin), host: Some(host) };
+            is_from_own_site(from, &public_url, &[])
+        };
+        assert!(passes("http://localhost:8080", "localhost:8080"));
+        assert!(passes("http://[::1]:8080", "[::1]:8080"));
+        assert!(!passes("http://localhost:9999", "localhost:8080"));
+        assert!(!passes("http://rebound.example:8080", "rebound.example:8080"));
+    }
+
+    #[test]
+    fn public_urls_are_https_or_loopback_and_have_no_path() {
+        let origin = |text| PublicUrl::parse(text).map(|url| url.as_str().to_owned());
+        assert_eq!(origin("https://Auth.Example.com:443/").unwrap(), "https://auth.example.com");
+        assert_eq!(origin("https://auth.example.com:8443").unwrap(), "https://auth.example.com:8443");
+        assert_eq!(origin("http://localhost:8080").unwrap(), "http://localhost:8080");
+        assert_eq!(origin("http://[::1]:8080").unwrap(), "http://[::1]:8080");
+        assert_eq!(origin("http://auth.example.com"), Err(PublicUrlError::PlainHttp));
+        assert_eq!(origin("auth.example.com"), Err(PublicUrlError::Scheme));
+        for bad in
+            ["https://", "https://a/b", "https://a:b", "https://user@a", "https://a:70000", "https://a?b"]
+        {
+            assert_eq!(origin(bad), Err(PublicUrlError::Authority), "{bad}");
+        }
+    }
+}

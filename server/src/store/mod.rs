@@ -1,0 +1,258 @@
+//! The store: users, log-in names and sessions in one redb file, read in short transactions and written by one thread.
+//!
+//! Nothing outside this folder knows redb. A write is a command that gets records, decides with the pure rules, and
+//! puts what changed; whatever commands wait are committed together, and each is answered only after the commit.
+
+mod codec;
+mod tables;
+mod writer;
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::{Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, StorageError};
+
+use crate::time::UnixMillis;
+pub use tables::{Reads, Writes};
+use writer::Writer;
+
+/// Name of the store's file inside the data folder.
+pub const FILE_NAME: &str = "latchkey.redb";
+
+/// Bytes of redb's page cache. Its own default is 1 GiB; at a million sessions this one keeps nearly the same rate.
+const CACHE_LEN: usize = 8 << 20;
+
+/// A handle on the open store. Dropping it waits for the commands that were accepted and closes the file.
+#[derive(Debug)]
+pub struct Store {
+    // Dropped first, so that the writer's thread has ended before the file closes.
+    writer: Writer,
+    database: Arc<Database>,
+}
+
+impl Store {
+    /// Opens the store at `path`, creating it when there is none, and verifies it whole.
+    ///
+    /// `on_failure` is called at most once, from the writer's thread, when a commit has failed: from then on every
+    /// write is refused, and the process should end and start again.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong and what to do.
+    pub fn open(
+        path: &Path,
+        on_failure: impl FnOnce(&StoreError) + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        let failed = |reason| OpenError { path: path.to_owned(), reason };
+        // redb would create the file readable by others.
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| failed(OpenFailure::Io(error)))?;
+        let database = redb::Builder::new()
+            .set_cache_size(CACHE_LEN)
+            .set_check_integrity_on_open(true)
+            .create(path)
+            .map_err(|error| failed(error.into()))?;
+        let schema = tables::schema(&database).map_err(|error| failed(error.into()))?;
+        match schema {
+            None => tables::create(&database).map_err(|error| failed(error.into()))?,
+            Some(tables::SCHEMA) => {}
+            Some(newer) => return Err(failed(OpenFailure::NewerSchema(newer))),
+        }
+        let database = Arc::new(database);
+        Ok(Self { writer: Writer::start(Arc::clone(&database), on_failure), database })
+    }
+
+    /// Looks at the store at `path` without changing a byte of it, and counts what it finds.
+    ///
+    /// # Errors
+    /// [`OpenError`] as for [`open`](Self::open), and also when a record cannot be read.
+    pub fn inspect(path: &Path) -> Result<Contents, OpenError> {
+        let failed = |reason| OpenError { path: path.to_owned(), reason };
+        let database = ReadOnlyDatabase::open(path).map_err(|error| failed(error.into()))?;
+        match tables::schema(&database).map_err(|error| failed(error.into()))? {
+            Some(tables::SCHEMA) => {}
+            Some(newer) => return Err(failed(OpenFailure::NewerSchema(newer))),
+            None => return Ok(Contents::default()),
+        }
+        let transaction = database.begin_read().map_err(|error| failed(StoreError::from(error).into()))?;
+        let reads = Reads::begin(&transaction).map_err(|error| failed(error.into()))?;
+        reads.contents().map_err(|error| failed(error.into()))
+    }
+
+    /// Runs `look` on one consistent state of the store. Keep it short: an open read makes the file grow.
+    ///
+    /// # Errors
+    /// Whatever `look` returns, and [`StoreError::Failed`] when the file cannot be read.
+    pub fn read<T>(&self, look: impl FnOnce(&Reads) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let transaction = self.database.begin_read()?;
+        look(&Reads::begin(&transaction)?)
+    }
+
+    /// Hands `command` to the writer and waits for its answer, which comes after the commit.
+    ///
+    /// A command that changes nothing costs no commit. An error it returns fails the whole batch it was in.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] when too many commands wait, [`StoreError::Failed`] when the store has failed; then the
+    /// command may or may not have been applied.
+    pub fn write<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut Writes<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.run(command)
+    }
+
+    /// The highest time a commit has noted, or 1970 in a new store.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] when the file cannot be read.
+    pub fn highest_time_seen(&self) -> Result<UnixMillis, StoreError> {
+        self.read(Reads::highest_time_seen)
+    }
+}
+
+/// What [`Store::inspect`] counted.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Contents {
+    /// Users, disabled ones included.
+    pub users: u64,
+    /// Session records, those of expired sessions included.
+    pub sessions: u64,
+}
+
+/// Why a read or a write did not happen.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Too many commands wait to be written; try again soon.
+    Full,
+    /// The storage has failed, with what it said, for the log only.
+    Failed(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("too many writes are waiting"),
+            Self::Failed(reason) => write!(f, "the store has failed: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<codec::Damaged> for StoreError {
+    fn from(damaged: codec::Damaged) -> Self {
+        Self::Failed(damaged.to_string())
+    }
+}
+
+/// redb has one error type an operation; none of them asks for a different answer, so all are one here.
+macro_rules! storage_failures {
+    ($($error:ty),*) => { $(
+        impl From<$error> for StoreError {
+            fn from(error: $error) -> Self {
+                Self::Failed(error.to_string())
+            }
+        }
+    )* };
+}
+storage_failures!(StorageError, redb::TableError, redb::TransactionError, redb::CommitError);
+
+/// Why the store could not be opened; its text says what to do.
+#[derive(Debug)]
+pub struct OpenError {
+    path: PathBuf,
+    reason: OpenFailure,
+}
+
+impl OpenError {
+    /// Whether another process has the store open, which for a command means: ask that process.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self.reason, OpenFailure::InUse)
+    }
+}
+
+#[derive(Debug)]
+enum OpenFailure {
+    InUse,
+    NewerSchema(u32),
+    Io(io::Error),
+    Damaged(String),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.reason {
+            OpenFailure::InUse => write!(
+                f,
+                "the store {path} is in use by another latchkey; stop that one, or choose another folder with --data"
+            ),
+            OpenFailure::NewerSchema(schema) => write!(
+                f,
+                "the store {path} has schema {schema}, and this latchkey knows none above {}; \
+                 run the newer latchkey that wrote it",
+                tables::SCHEMA
+            ),
+            OpenFailure::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => write!(
+                f,
+                "no permission to read and write the store {path}; run latchkey as the user who owns it"
+            ),
+            OpenFailure::Io(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::FileTooLarge | io::ErrorKind::QuotaExceeded
+                ) =>
+            {
+                write!(f, "no room left to write the store {path} ({error}); free some space and start again")
+            }
+            OpenFailure::Io(error) => write!(f, "the store {path} cannot be opened: {error}"),
+            OpenFailure::Damaged(what) => write!(
+                f,
+                "the store {path} is damaged or no latchkey store ({what}); \
+                 nothing was changed: put a backup in its place, or move it away to start anew"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl From<StorageError> for OpenFailure {
+    fn from(error: StorageError) -> Self {
+        match error {
+            // redb reports a file that does not start like one of its own as invalid data.
+            StorageError::Io(error) if error.kind() != io::ErrorKind::InvalidData => Self::Io(error),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<DatabaseError> for OpenFailure {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::DatabaseAlreadyOpen => Self::InUse,
+            DatabaseError::Storage(error) => error.into(),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for OpenFailure {
+    fn from(error: StoreError) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;

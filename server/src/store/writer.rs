@@ -1,0 +1,113 @@
+//! The one thread that writes: it commits together whatever queued while the last commit ran, then answers.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::thread::{self, JoinHandle};
+
+use redb::Database;
+
+use super::StoreError;
+use super::tables::Writes;
+
+/// Most commands that wait for the writer; one more is turned away with [`StoreError::Full`].
+const QUEUE_LEN: usize = 1024;
+
+/// Most commands in one commit. More would only make the first of them wait longer.
+const BATCH_LEN: usize = 256;
+
+/// A command and the way to answer it: run inside the transaction, it returns what to do after the commit.
+type Job = Box<dyn FnOnce(&mut Writes<'_>) -> Result<Reply, StoreError> + Send>;
+
+/// Called after the commit; dropped uncalled when the batch failed, which its receiver notices.
+type Reply = Box<dyn FnOnce() + Send>;
+
+/// The handle on the writer's thread; dropping it waits until the queue is empty.
+pub(super) struct Writer {
+    queue: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Writer")
+    }
+}
+
+impl Writer {
+    pub(super) fn start(
+        database: Arc<Database>,
+        on_failure: impl FnOnce(&StoreError) + Send + 'static,
+    ) -> Self {
+        let (queue, jobs) = mpsc::sync_channel(QUEUE_LEN);
+        let thread = thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || {
+                if let Err(error) = commit_until_closed(&database, &jobs) {
+                    on_failure(&error);
+                }
+            })
+            .expect("the operating system can start a thread");
+        Self { queue: Some(queue), thread: Some(thread) }
+    }
+
+    pub(super) fn run<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut Writes<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let job: Job = Box::new(move |writes| {
+            let outcome = command(writes)?;
+            Ok(Box::new(move || {
+                // A caller that has gone away needs no answer.
+                let _ = answer.send(outcome);
+            }))
+        });
+        let queue = self.queue.as_ref().expect("the queue is open until drop");
+        queue.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Full,
+            TrySendError::Disconnected(_) => stopped(),
+        })?;
+        answered.recv().map_err(|_| stopped())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been printed already, and its callers were told that the store failed.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Failed("it has stopped after an earlier failure".to_owned())
+}
+
+/// Runs batches until the queue closes; returns the error that ended it before.
+///
+/// After an I/O error redb refuses to write until the file is opened anew, so this thread ends: the jobs of the
+/// failed batch and those still queued are dropped, and their callers are told that the store failed.
+fn commit_until_closed(database: &Database, jobs: &Receiver<Job>) -> Result<(), StoreError> {
+    while let Ok(first) = jobs.recv() {
+        let transaction = database.begin_write()?;
+        let mut writes = Writes::begin(&transaction)?;
+        let mut replies = vec![first(&mut writes)?];
+        while replies.len() < BATCH_LEN
+            && let Ok(job) = jobs.try_recv()
+        {
+            replies.push(job(&mut writes)?);
+        }
+        if writes.finish()? {
+            transaction.commit()?;
+        } else {
+            transaction.abort()?;
+        }
+        for reply in replies {
+            reply();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! A point in time as the rules see it: milliseconds of Unix time, always an argument, never read here.
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixMillis(pub u64);
+
+impl UnixMillis {
+    /// This time and `secs` seconds more; stops at the end of time instead of wrapping.
+    pub const fn plus_secs(self, secs: u64) -> Self {
+        Self(self.0.saturating_add(secs.saturating_mul(1000)))
+    }
+
+    /// Milliseconds from `earlier` to this time, 0 when `earlier` is later.
+    pub const fn millis_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Whole seconds from this time to `later`, rounded down, 0 when it has passed.
+    pub const fn secs_until(self, later: Self) -> u64 {
+        later.0.saturating_sub(self.0) / 1000
+    }
+
+    /// Whole seconds of Unix time, rounded down: the NumericDate of RFC 7519 §2.
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1000
+    }
+}

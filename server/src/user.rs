@@ -1,0 +1,199 @@
+//! The user rules: names as people type them and as they are compared, roles, and the record of a user.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+
+use crate::time::UnixMillis;
+
+/// Longest user name in bytes of UTF-8, as typed and as compared.
+pub const NAME_LEN_MAX: usize = 64;
+
+/// Names a user for good: 64 random bits, so that nobody inherits the id of a deleted user.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct UserId(pub u64);
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// What a user may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Signs in and manages their own sessions and password.
+    User,
+    /// Also administers users, sessions and the audit log.
+    Admin,
+}
+
+impl Role {
+    /// The role as it stands in tokens and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A valid user name: NFC, 1 to 64 bytes, no control characters, no space at either end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Name {
+    shown: String,
+    folded: String,
+}
+
+impl Name {
+    /// The name as its owner writes it.
+    pub fn as_str(&self) -> &str {
+        &self.shown
+    }
+
+    /// The name as it is compared: case-folded, so that `Alice` and `alice` are one user.
+    pub fn folded(&self) -> &str {
+        &self.folded
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(typed: &str) -> Result<Self, NameError> {
+        let shown: String = typed.nfc().collect();
+        if shown.is_empty() {
+            return Err(NameError::Empty);
+        }
+        // Folding can lengthen a name (`ß` becomes `ss`), and both forms have to fit their record.
+        let folded: String = caseless::default_case_fold_str(&shown).nfc().collect();
+        if shown.len().max(folded.len()) > NAME_LEN_MAX {
+            return Err(NameError::TooLong);
+        }
+        if shown.chars().any(char::is_control) {
+            return Err(NameError::ControlCharacter);
+        }
+        if shown.trim() != shown {
+            return Err(NameError::SpaceAtTheEnds);
+        }
+        Ok(Self { shown, folded })
+    }
+}
+
+/// What is wrong with a user name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum NameError {
+    /// It has no characters.
+    Empty,
+    /// It is longer than [`NAME_LEN_MAX`] bytes.
+    TooLong,
+    /// It holds a control character.
+    ControlCharacter,
+    /// It starts or ends with white space.
+    SpaceAtTheEnds,
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "the user name is empty",
+            Self::TooLong => "the user name is longer than 64 bytes",
+            Self::ControlCharacter => "the user name holds a control character",
+            Self::SpaceAtTheEnds => "the user name starts or ends with white space",
+        })
+    }
+}
+
+impl std::error::Error for NameError {}
+
+/// The record of a user.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct User {
+    /// The name as its owner writes it.
+    pub name: String,
+    /// What the user may do.
+    pub role: Role,
+    /// A disabled user cannot sign in and has no living session.
+    pub disabled: bool,
+    /// Moves on whenever every session of the user has to end at once.
+    pub auth_epoch: u32,
+    /// When the user was added.
+    pub created: UnixMillis,
+    /// The password's hash as a PHC string, at most [`PHC_LEN_MAX`] bytes.
+    pub password_hash: PasswordHash,
+}
+
+/// Longest password hash in bytes; ours have 97.
+pub const PHC_LEN_MAX: usize = 128;
+
+/// A PHC string of argon2id. It is no password, but whoever holds it can guess at home: it has no place in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(pub String);
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(..)")
+    }
+}
+
+impl User {
+    /// Ends every session of the user at once: each remembers the epoch it was opened in.
+    pub fn end_all_sessions(&mut self) {
+        self.auth_epoch = self.auth_epoch.wrapping_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_case_folded_and_shown_as_typed() {
+        let name: Name = "Straße@Example".parse().unwrap();
+        assert_eq!(name.as_str(), "Straße@Example");
+        assert_eq!(name.folded(), "strasse@example");
+    }
+
+    #[test]
+    fn composed_and_decomposed_spellings_are_one_name() {
+        let composed: Name = "Zo\u{eb}".parse().unwrap();
+        let decomposed: Name = "zoe\u{308}".parse().unwrap();
+        assert_eq!(composed.folded(), decomposed.folded());
+    }
+
+    #[test]
+    fn a_name_of_64_bytes_passes_and_of_65_does_not() {
+        assert!("x".repeat(64).parse::<Name>().is_ok());
+        assert_eq!("x".repeat(65).parse::<Name>(), Err(NameError::TooLong));
+    }
+
+    #[test]
+    fn a_name_that_grows_past_64_bytes_when_folded_is_refused() {
+        // U+0390 takes 2 bytes, its folding 6.
+        assert_eq!("\u{390}".repeat(32).parse::<Name>(), Err(NameError::TooLong));
+    }
+
+    #[test]
+    fn empty_blank_ended_and_control_names_are_refused() {
+        assert_eq!("".parse::<Name>(), Err(NameError::Empty));
+        assert_eq!(" alice".parse::<Name>(), Err(NameError::SpaceAtTheEnds));
+        assert_eq!("al\nice".parse::<Name>(), Err(NameError::ControlCharacter));
+        assert!("alice in chains".parse::<Name>().is_ok());
+    }
+}

@@ -1,0 +1,355 @@
+//! The strict reader against serde_json, and against documents that readers are known to disagree about.
+
+use core::fmt;
+use std::collections::HashSet;
+use std::string::{String as StdString, ToString as _};
+use std::vec::Vec as StdVec;
+use std::{format, vec};
+
+use proptest::prelude::*;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use super::*;
+
+fn is_strict(document: &str) -> bool {
+    let read = || {
+        let mut object = Object::open(document)?;
+        while let Some(name) = object.next_name()? {
+            object.skip_unknown(name)?;
+        }
+        Ok::<_, Fault>(())
+    };
+    read().is_ok()
+}
+
+/// Any JSON value, read by serde_json, in which no object has a name twice.
+struct WithoutDuplicates;
+
+impl<'de> Deserialize<'de> for WithoutDuplicates {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WithoutDuplicates)
+    }
+}
+
+impl<'de> Visitor<'de> for WithoutDuplicates {
+    type Value = WithoutDuplicates;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON without duplicate names")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self, A::Error> {
+        while elements.next_element::<WithoutDuplicates>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        let mut names = HashSet::new();
+        while let Some((name, _)) = members.next_entry::<StdString, WithoutDuplicates>()? {
+            if !names.insert(name) {
+                return Err(de::Error::custom("duplicate name"));
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// What serde_json says; nothing about numbers beyond an `f64`, which are JSON all the same.
+fn judge(document: &str) -> Option<bool> {
+    match serde_json::from_str::<WithoutDuplicates>(document) {
+        Ok(_) => Some(document.trim_start().starts_with('{')),
+        Err(error) if error.to_string().contains("out of range") => None,
+        Err(_) => Some(false),
+    }
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let scalar = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,6}".prop_map(Value::from),
+    ];
+    scalar.prop_recursive(5, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            object(inner).prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+fn object(value: impl Strategy<Value = Value>) -> impl Strategy<Value = StdVec<(StdString, Value)>> {
+    prop::collection::vec(("[ab\u{e9}\"\\\\\n]{0,2}", value), 0..4)
+}
+
+fn document() -> impl Strategy<Value = StdString> {
+    object(value()).prop_map(|members| Value::Object(members.into_iter().collect()).to_string())
+}
+
+/// Pieces of JSON, right and wrong, in any order.
+fn fragments() -> impl Strategy<Value = StdString> {
+    let fragment = prop::sample::select(vec![
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"a\"",
+        "\"\\u0061\"",
+        "\"b\":",
+        "\"a\":",
+        "\"\\ud83d\\ude00\"",
+        "\"\\ud83d\"",
+        "0",
+        "-",
+        "1.5",
+        "1e5",
+        "01",
+        ".",
+        "true",
+        "null",
+        "nul",
+        " ",
+        "\n",
+        "\"",
+        "\\",
+        "\u{0}",
+        "\u{e9}",
+        "\"\t\"",
+    ]);
+    prop::collection::vec(fragment, 0..10).prop_map(|fragments| format!("{{\"a\":{}", fragments.concat()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn whatever_serde_json_writes_is_strict(document in document()) {
+        prop_assert!(is_strict(&document), "{document}");
+    }
+
+    #[test]
+    fn a_damaged_document_is_judged_as_by_serde_json(document in document(), at: prop::sample::Index, piece in "[\\x00-\\x7f]?") {
+        let places: StdVec<(usize, char)> = document.char_indices().collect();
+        let (place, replaced) = places[at.index(places.len())];
+        let damaged = format!("{}{piece}{}", &document[..place], &document[place + replaced.len_utf8()..]);
+        if let Some(verdict) = judge(&damaged) {
+            prop_assert_eq!(is_strict(&damaged), verdict, "{}", damaged);
+        }
+    }
+
+    #[test]
+    fn fragments_are_judged_as_by_serde_json(document in fragments()) {
+        if let Some(verdict) = judge(&document) {
+            prop_assert_eq!(is_strict(&document), verdict, "{}", document);
+        }
+    }
+
+    #[test]
+    fn an_escaped_document_means_the_same(text in any::<StdString>(), spelled in any::<bool>()) {
+        let json = if spelled {
+            text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect()
+        } else {
+            let quoted = Value::from(text.as_str()).to_string();
+            quoted[1..quoted.len() - 1].to_string()
+        };
+        let document = format!("{{\"a\":\"{json}\",\"b\":\"{json}\"}}");
+        let mut object = Object::open(&document).unwrap();
+        object.next_name().unwrap();
+        let read = object.string().unwrap();
+        prop_assert!(read.is(&text));
+        let longer = format!("{text}x");
+        prop_assert!(!read.is(&longer));
+
+        let mut bytes = document.clone().into_bytes();
+        let mut span = read.span();
+        span.unescape(&mut bytes);
+        prop_assert_eq!(bytes.len(), document.len());
+        prop_assert_eq!(span.of(str::from_utf8(&bytes).unwrap()), Some(text.as_str()));
+
+        let mut respelled = document.clone().into_bytes();
+        let len = undo_escapes(&mut respelled, |character| character >= ' ' && character != '"' && character != '\\');
+        let respelled: Value = serde_json::from_slice(&respelled[..len]).unwrap();
+        prop_assert_eq!(respelled["b"].as_str(), Some(text.as_str()));
+    }
+}
+
+#[test]
+fn documents_that_readers_disagree_about_are_refused() {
+    for value in [
+        "+1",
+        "01",
+        "-01",
+        "1.",
+        ".1",
+        "-",
+        "-.1",
+        "1e",
+        "1e+",
+        "1.e1",
+        "0x1",
+        "1 2",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1_0",
+        "\u{ff11}",
+        "True",
+        "TRUE",
+        "tru",
+        "truefalse",
+        "nulll",
+        "undefined",
+        "'a'",
+        "a",
+        "\"",
+        "\"a",
+        "\"\\\"",
+        "\"\\x41\"",
+        "\"\\u\"",
+        "\"\\u12\"",
+        "\"\\u+123\"",
+        "\"\\u12g4\"",
+        "\"\\U0041\"",
+        "\"\\a\"",
+        "\"\\\n\"",
+        "\"\\ud800\"",
+        "\"\\udc00\"",
+        "\"\\ud800\\u0041\"",
+        "\"\\ud800\\ud800\"",
+        "\"\\udc00\\ud800\"",
+        "\"\\ud800\\\"",
+        "\"\\ud800x\"",
+        "\"\t\"",
+        "\"\n\"",
+        "\"\u{0}\"",
+        "\"\u{1f}\"",
+        "[",
+        "]",
+        "[1",
+        "[1,",
+        "[1,]",
+        "[,1]",
+        "[,]",
+        "[1 1]",
+        "[1:1]",
+        "[1}",
+        "{",
+        "}",
+        "{]",
+        "{1:1}",
+        "{a:1}",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{,}",
+        "{\"a\":1 \"b\":2}",
+        "{\"a\":1;}",
+        "{\"a\"::1}",
+        "{\"a\":1]",
+        "//",
+        "1//",
+        "1/**/",
+        "1#",
+        "",
+        " ",
+        ",",
+        ":",
+        "\u{a0}1",
+        "1\u{a0}",
+        "\u{feff}1",
+        "\u{c}1",
+        "\u{b}1",
+        "1\u{0}",
+        "[]]",
+        "{}}",
+    ] {
+        for document in [
+            format!("{{\"x\":{value}}}"),
+            format!("{{\"x\":[{value}]}}"),
+            format!("{{\"x\":{{\"y\":{value}}}}}"),
+        ] {
+            // `[]` and `[ ]` are what is left of an array without its value.
+            if value.trim().is_empty() && document.contains('[') {
+                continue;
+            }
+            assert!(!is_strict(&document), "{document:?}");
+            assert_eq!(judge(&document), Some(false), "{document:?}");
+        }
+    }
+}
+
+#[test]
+fn unusual_documents_that_are_json_are_accepted() {
+    for value in [
+        "0",
+        "-0",
+        "-0.0e-0",
+        "1E+2",
+        "1e999",
+        "123456789012345678901234567890",
+        "\"\"",
+        "\"\u{7f}\"",
+        "\"\u{2028}\"",
+        "\"\\ud834\\udd1e\"",
+        "\"\\uDBFF\\uDFFF\"",
+        "\"\\/\\b\\f\\n\\r\\t\\\"\\\\\"",
+        "\"\\u0000\"",
+        "\"\u{10ffff}\"",
+        "\"\u{fffe}\"",
+        "[]",
+        "{}",
+        "[[],{}]",
+        " [ ] ",
+        "\t{\r\n}\t",
+        "{\"\":{\"\":[]}}",
+        "[null , true,false ]",
+    ] {
+        let document = format!(" {{ \"x\" : {value} }} ");
+        assert!(is_strict(&document), "{document:?}");
+    }
+}
+
+#[test]
+fn every_beginning_of_a_document_is_refused() {
+    let document = r#"{"a":[1,{"b\u0062":"\ud83d\ude00\n"}],"c":-1.5e+3,"d":true,"e":null}"#;
+    assert!(is_strict(document));
+    for len in 0..document.len() {
+        assert!(!is_strict(&document[..len]), "{}", &document[..len]);
+    }
+}
+
+#[test]
+fn a_document_longer_than_16_bits_can_say_is_not_opened() {
+    let document = |padding: usize| format!("{{\"x\":\"{}\"}}", "x".repeat(padding));
+    let longest = usize::from(u16::MAX) - document(0).len();
+    assert!(is_strict(&document(longest)));
+    assert!(!is_strict(&document(longest + 1)));
+}

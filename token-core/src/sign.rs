@@ -1,0 +1,260 @@
+//! Signing: claims in, a token in the JWS Compact Serialization out (RFC 7515 §7.1), in the caller's buffer.
+
+use core::{fmt, str};
+
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use heapless::{String, Vec};
+use serde::Serialize;
+
+use crate::verify::{SIGNATURE_LEN, TOKEN_LEN_MAX};
+use crate::{Key, base64url, claims};
+
+/// The claims of a token to be signed. What is `None` is left out.
+///
+/// Times are whole seconds since 1970. `expires_at` is the one claim without which no token is ever accepted.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct NewClaims<'a> {
+    /// `iss`: who signs the token (RFC 7519 §4.1.1).
+    pub issuer: Option<&'a str>,
+    /// `sub`: who the token is about (RFC 7519 §4.1.2).
+    pub subject: Option<&'a str>,
+    /// `aud`: whom the token is for (RFC 7519 §4.1.3).
+    pub audience: Option<&'a str>,
+    /// `exp`: the second at which the token is over (RFC 7519 §4.1.4).
+    pub expires_at: u64,
+    /// `nbf`: the second before which the token does not count (RFC 7519 §4.1.5).
+    pub not_before: Option<u64>,
+    /// `iat`: when the token is signed (RFC 7519 §4.1.6).
+    pub issued_at: Option<u64>,
+    /// `jti`: the token's own id (RFC 7519 §4.1.7).
+    pub id: Option<&'a str>,
+    /// `sid`: the session the token is issued in.
+    pub session: Option<&'a str>,
+    /// `role`: what the subject may do, in the issuer's words.
+    pub role: Option<&'a str>,
+}
+
+impl NewClaims<'_> {
+    /// Writes the claims as a JSON object. `exp` is always there, so it leads and the others bring their comma.
+    fn write(&self, out: &mut [u8]) -> Result<usize, SignError> {
+        let mut json = Writer { written: 0, free: out };
+        json.put(b"{\"exp\":")?;
+        json.put_number(self.expires_at)?;
+        json.put_claim(b",\"iss\":", self.issuer, Writer::put_string)?;
+        json.put_claim(b",\"sub\":", self.subject, Writer::put_string)?;
+        json.put_claim(b",\"aud\":", self.audience, Writer::put_string)?;
+        json.put_claim(b",\"nbf\":", self.not_before, Writer::put_number)?;
+        json.put_claim(b",\"iat\":", self.issued_at, Writer::put_number)?;
+        json.put_claim(b",\"jti\":", self.id, Writer::put_string)?;
+        json.put_claim(b",\"sid\":", self.session, Writer::put_string)?;
+        json.put_claim(b",\"role\":", self.role, Writer::put_string)?;
+        json.put(b"}")?;
+        Ok(json.written)
+    }
+}
+
+/// How long the JSON of a [`Key`]'s header is, in bytes, for [`token_len`]: by the length of its type (`JWT`, if none
+/// was set) and of its key id.
+pub const fn header_len(type_len: usize, kid_len: Option<usize>) -> usize {
+    let without_kid = r#"{"alg":"HS256","typ":""}"#.len() + type_len;
+    match kid_len {
+        Some(kid_len) => without_kid + r#","kid":"""#.len() + kid_len,
+        None => without_kid,
+    }
+}
+
+/// How long a token is, in characters: by the length of its header's JSON and of its payload, in bytes.
+///
+/// ```
+/// use token_core::{Key, NewClaims, header_len, token_len};
+///
+/// const HEADER: usize = header_len("at+jwt".len(), Some("a".len()));
+/// const PAYLOAD: usize = r#"{"exp":1800000000,"sub":"ada"}"#.len();
+///
+/// let key = Key::new(&[7; 32])?.with_type("at+jwt")?.with_kid("a")?;
+/// let claims = NewClaims { subject: Some("ada"), expires_at: 1_800_000_000, ..NewClaims::default() };
+/// let mut buffer = [0; token_len(HEADER, PAYLOAD)];
+/// assert_eq!(key.sign(&claims, &mut buffer)?.len(), token_len(HEADER, PAYLOAD));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub const fn token_len(header_len: usize, payload_len: usize) -> usize {
+    base64url::encoded_len(header_len) + 1 + base64url::encoded_len(payload_len) + 1 + SIGNATURE_LEN
+}
+
+impl Key {
+    /// Signs claims into `out`, which needs [`token_len`] bytes, and returns the token.
+    ///
+    /// After an error the contents of `out` mean nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError::BufferTooSmall`], and [`SignError::TooLong`] when no verifier would take the token.
+    pub fn sign<'b>(&self, claims: &NewClaims<'_>, out: &'b mut [u8]) -> Result<&'b str, SignError> {
+        self.seal(out, |payload| claims.write(payload))
+    }
+
+    /// Signs claims into a string of at most `N` bytes; see [`sign`](Key::sign).
+    ///
+    /// # Errors
+    ///
+    /// As [`sign`](Key::sign).
+    pub fn sign_to<const N: usize>(&self, claims: &NewClaims<'_>) -> Result<String<N>, SignError> {
+        let mut token = Vec::new();
+        token.resize_default(N).map_err(|_| SignError::BufferTooSmall)?;
+        let len = self.sign(claims, &mut token)?.len();
+        token.truncate(len);
+        // Every character was just put there from an alphabet within ASCII.
+        String::from_utf8(token).map_err(|_| SignError::InvalidClaims)
+    }
+
+    /// Signs claims of a type of your own, written by `serde-json-core`; else as [`sign`](Key::sign).
+    ///
+    /// `serde-json-core` panics on what it cannot write: leave `char`, `i128`, byte strings, tuple variants and maps
+    /// with keys that are not strings out of the type.
+    ///
+    /// # Errors
+    ///
+    /// As [`sign`](Key::sign), and [`SignError::InvalidClaims`] when our own verifier would refuse what was written: no
+    /// `exp`, a registered claim of the wrong type, a name twice, too deep.
+    pub fn sign_as<'b, T: Serialize>(&self, claims: &T, out: &'b mut [u8]) -> Result<&'b str, SignError> {
+        self.seal(out, |payload| {
+            // A full buffer is the only way in which writing fails.
+            let len = serde_json_core::to_slice(claims, payload).map_err(|_| SignError::BufferTooSmall)?;
+            let json = payload.get(..len).and_then(|json| str::from_utf8(json).ok());
+            let is_acceptable = json.is_some_and(|json| claims::read(json).is_ok());
+            if is_acceptable { Ok(len) } else { Err(SignError::InvalidClaims) }
+        })
+    }
+
+    /// Signs any bytes: the JWS layer alone (RFC 7515 §5.1), for a payload that is not claims.
+    ///
+    /// # Errors
+    ///
+    /// As [`sign`](Key::sign).
+    pub fn sign_payload<'b>(&self, payload: &[u8], out: &'b mut [u8]) -> Result<&'b str, SignError> {
+        self.seal(out, |place| {
+            let mut writer = Writer { written: 0, free: place };
+            writer.put(payload)?;
+            Ok(writer.written)
+        })
+    }
+
+    /// Header, dot, whatever `write` puts down, dot, tag.
+    fn seal<'b>(
+        &self,
+        out: &'b mut [u8],
+        write: impl FnOnce(&mut [u8]) -> Result<usize, SignError>,
+    ) -> Result<&'b str, SignError> {
+        let mut writer = Writer { written: 0, free: out };
+        writer.put(self.header().as_bytes())?;
+        writer.put(b".")?;
+        let (header_len, place) = (writer.written, writer.free);
+        let payload_len = write(place)?;
+        let payload_len = base64url::encode_in_place(place, payload_len).ok_or(SignError::BufferTooSmall)?;
+
+        let (signing_input, free) =
+            out.split_at_mut_checked(header_len + payload_len).ok_or(SignError::BufferTooSmall)?;
+        let tag = self.tag(signing_input);
+        let (dot, free) = free.split_first_mut().ok_or(SignError::BufferTooSmall)?;
+        *dot = b'.';
+        let signature = Base64UrlUnpadded::encode(&tag, free).map_err(|_| SignError::BufferTooSmall)?;
+
+        let token_len = header_len + payload_len + 1 + signature.len();
+        if token_len > TOKEN_LEN_MAX {
+            return Err(SignError::TooLong);
+        }
+        let token = out.get(..token_len).ok_or(SignError::BufferTooSmall)?;
+        // Every character was just put there from an alphabet within ASCII.
+        str::from_utf8(token).map_err(|_| SignError::InvalidClaims)
+    }
+}
+
+/// Writes JSON to the front of a buffer.
+struct Writer<'o> {
+    written: usize,
+    free: &'o mut [u8],
+}
+
+impl Writer<'_> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), SignError> {
+        let free = core::mem::take(&mut self.free);
+        let (place, free) = free.split_at_mut_checked(bytes.len()).ok_or(SignError::BufferTooSmall)?;
+        place.copy_from_slice(bytes);
+        self.free = free;
+        self.written += bytes.len();
+        Ok(())
+    }
+
+    fn put_claim<T>(
+        &mut self,
+        name: &[u8],
+        claim: Option<T>,
+        put: impl FnOnce(&mut Self, T) -> Result<(), SignError>,
+    ) -> Result<(), SignError> {
+        let Some(claim) = claim else { return Ok(()) };
+        self.put(name)?;
+        put(self, claim)
+    }
+
+    /// A string, with the escapes that RFC 8259 §7 demands and no others.
+    fn put_string(&mut self, string: &str) -> Result<(), SignError> {
+        self.put(b"\"")?;
+        let mut rest = string.as_bytes();
+        while let Some(at) = rest.iter().position(|&byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+            let (plain, special) = rest.split_at_checked(at).unwrap_or_default();
+            let Some((&special, after)) = special.split_first() else { break };
+            self.put(plain)?;
+            self.put_escape(special)?;
+            rest = after;
+        }
+        self.put(rest)?;
+        self.put(b"\"")
+    }
+
+    fn put_escape(&mut self, byte: u8) -> Result<(), SignError> {
+        let hex = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + (nibble - 10) };
+        match byte {
+            b'"' | b'\\' => self.put(&[b'\\', byte]),
+            _ => self.put(&[b'\\', b'u', b'0', b'0', hex(byte >> 4), hex(byte & 0x0F)]),
+        }
+    }
+
+    fn put_number(&mut self, number: u64) -> Result<(), SignError> {
+        let mut digits = [0; 20];
+        let (mut rest, mut start) = (number, digits.len());
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            start -= 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.put(digits.get(start..).unwrap_or_default())
+    }
+}
+
+/// Why a token was not signed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum SignError {
+    /// The token does not fit into the buffer; see [`token_len`].
+    BufferTooSmall,
+    /// The token would have more than [`TOKEN_LEN_MAX`] characters.
+    TooLong,
+    /// Our own verifier would refuse these claims at any time.
+    InvalidClaims,
+}
+
+impl fmt::Display for SignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SignError::BufferTooSmall => "the buffer is too small for the token",
+            SignError::TooLong => "the token would be too long to be accepted",
+            SignError::InvalidClaims => "the claims would never be accepted",
+        })
+    }
+}
+
+impl core::error::Error for SignError {}

@@ -1,0 +1,358 @@
+//! Verifying: a stranger's bytes in, claims out, or the reason why not.
+
+use core::{fmt, str};
+
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use serde::de::DeserializeOwned;
+
+use crate::base64url::{self, DecodeError};
+use crate::claims::{self, Claims, ClaimsFault, Registered};
+use crate::header;
+use crate::json::{self, Span};
+use crate::key::{Key, TAG_LEN};
+
+/// Longest token that is looked at, in characters. HTTP servers commonly end a header line at 8 KiB.
+pub const TOKEN_LEN_MAX: usize = 8192;
+
+/// Longest encoded JOSE header that is looked at, in characters; it is decoded on the stack, into three quarters.
+pub const HEADER_LEN_MAX: usize = 512;
+
+/// Length of an encoded HS256 signature, in characters.
+pub(crate) const SIGNATURE_LEN: usize = base64url::encoded_len(TAG_LEN);
+
+const HEADER_JSON_MAX: usize = base64url::decoded_len(HEADER_LEN_MAX);
+const _: () = assert!(TOKEN_LEN_MAX <= u16::MAX as usize, "places in a payload are kept in 16 bits");
+
+/// How many bytes of buffer suffice to verify any token of up to `token_len` characters.
+///
+/// A token of our own needs a little less, since the header takes no room in the buffer.
+pub const fn payload_len_max(token_len: usize) -> usize {
+    base64url::decoded_len(token_len.saturating_sub(SIGNATURE_LEN + 2))
+}
+
+/// Verifies tokens against a set of keys and what the caller expects of them.
+///
+/// An expected claim is a required claim: with an issuer or an audience configured, a token without it is refused.
+/// `exp` is required always. There is no setting that skips a check.
+///
+/// A token is verified in this order, and the first thing wrong is the answer:
+/// 1. its shape and length; 2. the header, and the key it names; 3. the MAC, compared in constant time in its encoded
+///    form, so that exactly one spelling of a token is accepted; 4. the payload, read strictly to its end; 5. the time;
+///    6. issuer and audience.
+///
+/// ```
+/// use token_core::{Key, NewClaims, Verifier, VerifyError};
+///
+/// // Rotation: the first key signs, by convention; both verify.
+/// let keys = [Key::new(&[2; 32])?.with_kid("new")?, Key::new(&[1; 32])?.with_kid("old")?];
+/// let claims = NewClaims { issuer: Some("home"), expires_at: 100, ..NewClaims::default() };
+/// let token = keys[1].sign_to::<160>(&claims)?;
+///
+/// let verifier = Verifier::new(&keys).issuer("home").leeway_secs(5);
+/// let mut buffer = [0; 64];
+/// assert!(verifier.verify(&token, 104, &mut buffer).is_ok());
+/// assert_eq!(verifier.verify(&token, 105, &mut buffer).err(), Some(VerifyError::Expired));
+/// assert_eq!(verifier.audience("door").verify(&token, 99, &mut buffer).err(), Some(VerifyError::WrongAudience));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Verifier<'k> {
+    keys: &'k [Key],
+    issuer: Option<&'k str>,
+    audience: Option<&'k str>,
+    leeway_secs: u32,
+}
+
+impl<'k> Verifier<'k> {
+    /// A verifier that accepts what any of `keys` has signed.
+    ///
+    /// The token's `kid` selects the key, and of several keys with one `kid` the first. A token without `kid` is only
+    /// for a key without.
+    pub const fn new(keys: &'k [Key]) -> Self {
+        Verifier { keys, issuer: None, audience: None, leeway_secs: 0 }
+    }
+
+    /// Requires `iss` to be exactly this (RFC 7519 §4.1.1).
+    pub const fn issuer(self, issuer: &'k str) -> Self {
+        Verifier { issuer: Some(issuer), ..self }
+    }
+
+    /// Requires `aud` to be or to contain exactly this (RFC 7519 §4.1.3).
+    ///
+    /// Without it any audience passes: set it, or look at [`Claims::audiences`], wherever a key has several uses.
+    pub const fn audience(self, audience: &'k str) -> Self {
+        Verifier { audience: Some(audience), ..self }
+    }
+
+    /// Accepts a token so many seconds after `exp` and before `nbf`, for clocks that differ; 0 unless set.
+    pub const fn leeway_secs(self, leeway_secs: u32) -> Self {
+        Verifier { leeway_secs, ..self }
+    }
+
+    /// Verifies a token at the time `now`, in seconds since 1970, and returns its claims.
+    ///
+    /// `buffer` takes the decoded payload: [`payload_len_max`] bytes suffice. After an error its contents mean
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`] has one variant for each reason. All but [`VerifyError::is_expired`] are alike to a client.
+    pub fn verify<'b>(
+        &self,
+        token: impl AsRef<[u8]>,
+        now: u64,
+        buffer: &'b mut [u8],
+    ) -> Result<Claims<'b>, VerifyError> {
+        let (payload, _) = self.open(token.as_ref(), buffer)?;
+        let registered = self.judge(payload, now)?;
+        Claims::new(payload, registered).ok_or(VerifyError::MalformedClaims)
+    }
+
+    /// Verifies a token as [`verify`](Verifier::verify) does, then reads claims of a type of your own out of it.
+    ///
+    /// They are read by `serde-json-core`, from JSON that has been found strict by then. What of `buffer` the payload
+    /// leaves free is where it unescapes strings, one at a time. Three things to know about it: a `null` becomes NaN in
+    /// a float, so ask for an `Option` if that matters; `i128`, bytes and self-describing types are not supported; and
+    /// a map whose keys are not strings panics.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Verifier::verify), and [`VerifyError::WrongClaims`] when the claims are not a `T`.
+    pub fn verify_as<'b, T: DeserializeOwned>(
+        &self,
+        token: impl AsRef<[u8]>,
+        now: u64,
+        buffer: &'b mut [u8],
+    ) -> Result<(Claims<'b>, T), VerifyError> {
+        let (payload, scratch) = self.open(token.as_ref(), buffer)?;
+        let registered = self.judge(payload, now)?;
+        let (payload, registered) =
+            if payload.contains(&b'\\') { self.respell(payload, now)? } else { (payload, registered) };
+        let (typed, _) =
+            serde_json_core::from_slice_escaped(payload, scratch).map_err(|error| match error {
+                serde_json_core::de::Error::EscapedStringIsTooLong => VerifyError::BufferTooSmall,
+                _ => VerifyError::WrongClaims,
+            })?;
+        let claims = Claims::new(payload, registered).ok_or(VerifyError::MalformedClaims)?;
+        Ok((claims, typed))
+    }
+
+    /// Verifies the JWS layer alone (RFC 7515 §5.2) and returns the payload, whatever it is.
+    ///
+    /// No claim is checked, not even that the token has not expired: this is for payloads that are not claims.
+    ///
+    /// # Errors
+    ///
+    /// The [`VerifyError`]s that are not about claims.
+    pub fn verify_payload<'b>(
+        &self,
+        token: impl AsRef<[u8]>,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8], VerifyError> {
+        self.open(token.as_ref(), buffer).map(|(payload, _)| &*payload)
+    }
+
+    /// Authenticates a token, then decodes its payload; returns that and what is left of the buffer.
+    fn open<'b>(
+        &self,
+        token: &[u8],
+        buffer: &'b mut [u8],
+    ) -> Result<(&'b mut [u8], &'b mut [u8]), VerifyError> {
+        if token.len() > TOKEN_LEN_MAX {
+            return Err(VerifyError::TooLong);
+        }
+        let Segments { header, payload, signing_input, signature } =
+            Segments::of(token).ok_or(VerifyError::Malformed)?;
+        let key = self.key_for(header)?;
+        if !is_signature(key.tag(signing_input), signature) {
+            return Err(VerifyError::BadSignature);
+        }
+        base64url::decode(payload, buffer).map_err(|error| match error {
+            DecodeError::Invalid => VerifyError::Malformed,
+            DecodeError::BufferTooSmall => VerifyError::BufferTooSmall,
+        })
+    }
+
+    /// The key that the header asks for. A header as our own keys write it is recognised without being decoded.
+    fn key_for(&self, header: &[u8]) -> Result<&'k Key, VerifyError> {
+        match self.keys.iter().find(|key| key.header().as_bytes() == header) {
+            Some(key) => Ok(key),
+            None => self.key_for_foreign(header),
+        }
+    }
+
+    /// Kept apart so that the buffer for the header is on the stack only while it is in use.
+    #[inline(never)]
+    fn key_for_foreign(&self, header: &[u8]) -> Result<&'k Key, VerifyError> {
+        let mut json = [0; HEADER_JSON_MAX];
+        let (json, _) = base64url::decode(header, &mut json).map_err(|error| match error {
+            DecodeError::Invalid => VerifyError::Malformed,
+            DecodeError::BufferTooSmall => VerifyError::TooLong,
+        })?;
+        let json = str::from_utf8(json).map_err(|_| VerifyError::Malformed)?;
+        let header = header::read(json)?;
+        let key = self.keys.iter().find(|key| key.answers_to(header.kid)).ok_or(VerifyError::UnknownKey)?;
+        if key.accepts_type(header.typ) { Ok(key) } else { Err(VerifyError::WrongType) }
+    }
+
+    /// Reads the claims of an authentic payload and decides whether they hold now and here.
+    fn judge(&self, payload: &[u8], now: u64) -> Result<Registered, VerifyError> {
+        let payload = str::from_utf8(payload).map_err(|_| VerifyError::MalformedClaims)?;
+        let claims = claims::read(payload)?;
+        let leeway = u64::from(self.leeway_secs);
+        // "On or after" (RFC 7519 §4.1.4). A sum that does not fit in 64 bits is in the far future all the same.
+        if now >= claims.expires_at.saturating_add(leeway) {
+            return Err(VerifyError::Expired);
+        }
+        if claims.not_before.is_some_and(|not_before| now.saturating_add(leeway) < not_before) {
+            return Err(VerifyError::NotYetValid);
+        }
+        let says = |span: Span, expected: &str| span.text(payload).is_some_and(|text| text.is(expected));
+        if let Some(expected) = self.issuer
+            && !claims.issuer.is_some_and(|issuer| says(issuer, expected))
+        {
+            return Err(VerifyError::WrongIssuer);
+        }
+        if let Some(expected) = self.audience
+            && !claims.audiences.iter().any(|&audience| says(audience, expected))
+        {
+            return Err(VerifyError::WrongAudience);
+        }
+        Ok(claims)
+    }
+
+    /// Writes out, in a judged payload, the escapes that `serde-json-core` cannot undo, such as surrogate pairs.
+    ///
+    /// The claims move, so they are read once more.
+    fn respell<'b>(
+        &self,
+        payload: &'b mut [u8],
+        now: u64,
+    ) -> Result<(&'b mut [u8], Registered), VerifyError> {
+        let must_stay_escaped = |character: char| character < ' ' || character == '"' || character == '\\';
+        let len = json::undo_escapes(payload, |character| !must_stay_escaped(character));
+        let payload = payload.get_mut(..len).ok_or(VerifyError::MalformedClaims)?;
+        let registered = self.judge(payload, now)?;
+        Ok((payload, registered))
+    }
+}
+
+/// The parts of a token, still encoded.
+struct Segments<'t> {
+    header: &'t [u8],
+    payload: &'t [u8],
+    signing_input: &'t [u8],
+    signature: &'t [u8],
+}
+
+impl<'t> Segments<'t> {
+    /// The signature has one length, and the header ends at the first dot: no token makes this loop for long.
+    /// A dot too many is left in the payload, where it is no base64url.
+    fn of(token: &'t [u8]) -> Option<Self> {
+        let (signing_input, signature) = token.split_at_checked(token.len().checked_sub(SIGNATURE_LEN)?)?;
+        let signing_input = signing_input.strip_suffix(b".")?;
+        let dot = signing_input.iter().position(|&byte| byte == b'.')?;
+        let (header, payload) = signing_input.split_at_checked(dot)?;
+        let payload = payload.strip_prefix(b".")?;
+        Some(Segments { header, payload, signing_input, signature })
+    }
+}
+
+/// Whether `signature` is the one encoding of `tag`. Takes the same time wherever they differ.
+fn is_signature(tag: [u8; TAG_LEN], signature: &[u8]) -> bool {
+    let mut expected = [0; SIGNATURE_LEN];
+    // The length always fits; and if it ever did not, nothing would be accepted.
+    let Ok(expected) = Base64UrlUnpadded::encode(&tag, &mut expected) else { return false };
+    is_equal(expected.as_bytes(), signature)
+}
+
+/// Compares in a time that depends on the lengths alone.
+pub(crate) fn is_equal(left: &[u8], right: &[u8]) -> bool {
+    let difference = left.iter().zip(right).fold(0, |difference, (left, right)| difference | (left ^ right));
+    // Without the barrier the compiler may return at the first difference.
+    left.len() == right.len() && core::hint::black_box(difference) == 0
+}
+
+/// Why a token was not accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// Longer than [`TOKEN_LEN_MAX`], or its header than [`HEADER_LEN_MAX`].
+    TooLong,
+    /// Not three segments of canonical base64url, or the header is not strict JSON (RFC 7515 §5.2).
+    Malformed,
+    /// The header names another algorithm than HS256 (RFC 8725 §3.1).
+    UnsupportedAlgorithm,
+    /// The header has `crit` or `b64`: it asks for an extension (RFC 7515 §4.1.11, RFC 7797).
+    CriticalHeader,
+    /// The header brings a key, or says that the payload is something else than claims (RFC 8725 §3.10).
+    ForbiddenHeader,
+    /// No key of this `kid`.
+    UnknownKey,
+    /// The `typ` is not the key's (RFC 8725 §3.11).
+    WrongType,
+    /// The key did not sign this.
+    BadSignature,
+    /// The buffer is too small for the payload, or for the longest string with escapes beside it.
+    BufferTooSmall,
+    /// The payload is not one object in strict JSON, or it is beyond a limit of this crate.
+    MalformedClaims,
+    /// A registered claim has the wrong type, comes twice, or is a time no clock shows.
+    InvalidClaim,
+    /// There is no `exp`.
+    MissingExpiry,
+    /// It is `exp` or later (RFC 7519 §4.1.4).
+    Expired,
+    /// It is earlier than `nbf` (RFC 7519 §4.1.5).
+    NotYetValid,
+    /// The `iss` is not the expected one, or absent.
+    WrongIssuer,
+    /// The `aud` does not name the expected audience, or is absent.
+    WrongAudience,
+    /// The claims are not what the caller's type asks for.
+    WrongClaims,
+}
+
+impl VerifyError {
+    /// Whether the token was good once: the one refusal that a client answers by refreshing.
+    pub fn is_expired(self) -> bool {
+        self == VerifyError::Expired
+    }
+}
+
+impl From<ClaimsFault> for VerifyError {
+    fn from(fault: ClaimsFault) -> Self {
+        match fault {
+            ClaimsFault::NotStrict => VerifyError::MalformedClaims,
+            ClaimsFault::Invalid => VerifyError::InvalidClaim,
+            ClaimsFault::NoExpiry => VerifyError::MissingExpiry,
+        }
+    }
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            VerifyError::TooLong => "the token is too long",
+            VerifyError::Malformed => "the token is malformed",
+            VerifyError::UnsupportedAlgorithm => "the token is not signed with HS256",
+            VerifyError::CriticalHeader => "the header asks for an extension",
+            VerifyError::ForbiddenHeader => "the header has a member that is not accepted",
+            VerifyError::UnknownKey => "there is no key for the token",
+            VerifyError::WrongType => "the token is of another type",
+            VerifyError::BadSignature => "the signature is wrong",
+            VerifyError::BufferTooSmall => "the buffer is too small for the claims",
+            VerifyError::MalformedClaims => "the claims are malformed",
+            VerifyError::InvalidClaim => "a registered claim is invalid",
+            VerifyError::MissingExpiry => "the token never expires",
+            VerifyError::Expired => "the token has expired",
+            VerifyError::NotYetValid => "the token is not valid yet",
+            VerifyError::WrongIssuer => "the token is from another issuer",
+            VerifyError::WrongAudience => "the token is for another audience",
+            VerifyError::WrongClaims => "the claims are not those that were asked for",
+        })
+    }
+}
+
+impl core::error::Error for VerifyError {}
