@@ -97,7 +97,10 @@ mod tests {
 
     #[test]
     fn a_401_without_our_problem_type_does_not() {
-        assert_eq!(failure(Outcome::of_refusal(401, false, None)), Failure::Foreign { retry_after_secs: None });
+        assert_eq!(
+            failure(Outcome::of_refusal(401, false, None)),
+            Failure::Foreign { retry_after_secs: None }
+        );
     }
 
     #[test]

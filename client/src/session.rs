@@ -317,12 +317,12 @@ impl Session {
             self.hold_until = now.plus_secs(secs);
         }
         let pause_secs = asked_secs.unwrap_or(pause_secs(failure, flight.tries));
-        self.state =
-            if failure.is_passing() && flight.tries < TRIES_MAX && pause_secs <= RETRY_AFTER_MAX_SECS {
-                State::Pausing(Flight { until: now.plus_secs(pause_secs), ..flight })
-            } else {
-                State::Stale(Some(failure))
-            };
+        self.state = if failure.is_passing() && flight.tries < TRIES_MAX && pause_secs <= RETRY_AFTER_MAX_SECS
+        {
+            State::Pausing(Flight { until: now.plus_secs(pause_secs), ..flight })
+        } else {
+            State::Stale(Some(failure))
+        };
         true
     }
 }

@@ -17,12 +17,12 @@ impl PublicUrl {
     /// # Errors
     /// [`PublicUrlError`] says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, PublicUrlError> {
-        let text = text.strip_suffix('/').unwrap_or(text);
         let (is_https, authority) = match text.split_once("://") {
             Some(("https", authority)) => (true, authority),
             Some(("http", authority)) => (false, authority),
             _ => return Err(PublicUrlError::Scheme),
         };
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
         let (host, port) = split_port(authority).ok_or(PublicUrlError::Authority)?;
         let default_port = if is_https { 443 } else { 80 };
         let is_host = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));

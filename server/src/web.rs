@@ -2,10 +2,10 @@
 
 use crate::api::Response;
 
-/// What the page may load: its own two scripts and its style, and requests to this server. No inline script, no
+/// What the page may load: its own two scripts, style and icon, and requests to this server. No inline script, no
 /// frame, no form that leaves.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+     img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(crate) fn page() -> Response {
     Response::asset("text/html; charset=utf-8", include_str!("web/page.html"))
@@ -23,4 +23,8 @@ pub(crate) fn session_module() -> Response {
 
 pub(crate) fn style() -> Response {
     Response::asset("text/css; charset=utf-8", include_str!("web/style.css"))
+}
+
+pub(crate) fn icon() -> Response {
+    Response::asset("image/svg+xml", include_str!("web/icon.svg"))
 }

@@ -177,11 +177,14 @@ enum Round {
 ///
 /// A date before 1970, one beyond 64 bits, and one with an exponent are refused: no issuer writes them.
 fn seconds(number: &str, round: Round) -> Result<u64, ClaimsFault> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let is_between = fraction.bytes().any(|digit| digit != b'0');
-    if whole.starts_with('-') || number.contains(['e', 'E']) {
-        return Err(ClaimsFault::Invalid);
-    }
+    let whole_len = number.bytes().take_while(u8::is_ascii_digit).count();
+    let (whole, rest) = number.split_at_checked(whole_len).ok_or(ClaimsFault::Invalid)?;
+    let fraction = match rest.as_bytes() {
+        [] => &[],
+        [b'.', fraction @ ..] if fraction.iter().all(u8::is_ascii_digit) => fraction,
+        _ => return Err(ClaimsFault::Invalid),
+    };
+    let is_between = fraction.iter().any(|&digit| digit != b'0');
     let whole: u64 = whole.parse().map_err(|_| ClaimsFault::Invalid)?;
     match round {
         Round::Up if is_between => whole.checked_add(1).ok_or(ClaimsFault::Invalid),

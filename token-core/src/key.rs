@@ -186,6 +186,7 @@ impl fmt::Display for KeyError {
 impl core::error::Error for KeyError {}
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use std::vec::Vec;
     use std::{format, vec};

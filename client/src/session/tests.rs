@@ -193,7 +193,10 @@ fn after_the_last_try_everybody_who_took_part_fails_and_the_session_is_kept() {
     assert_eq!(session.next(&mut owner, after(1)), Step::Failed(LOST));
     assert_eq!(session.next(&mut guest, after(1)), Step::Failed(LOST));
     assert!(session.is_signed_in());
-    assert!(matches!(session.next(&mut Request::new(), after(1)), Step::Refresh(_)), "the next one tries anew");
+    assert!(
+        matches!(session.next(&mut Request::new(), after(1)), Step::Refresh(_)),
+        "the next one tries anew"
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::ureq::builder::Builder;
 use crate::ureq::message::{self, Tokens};
 use crate::ureq::transport::{BODY_LEN_MAX, Call, Transport};
-use crate::ureq::{Clock, Error, Event, Origin, Response, Saved, SessionStore};
+use crate::ureq::{Clock, Error, Event, OpenStore, Origin, Response, Saved, SessionStore};
 use crate::{Failure, Moment, Request, Session, Step, Verdict};
 
 /// A session with one server, for any number of threads.
@@ -104,15 +104,11 @@ impl Client {
 
         let identity = Identity { origin, user: user.clone(), session: session.clone() };
         let saved = Saved::new(identity.clone(), tokens.refresh_token.clone());
-        match self.keep(&saved, tokens, sent_at) {
-            // Nobody could ever use either of them again. That ending them fails is no reason to fail here.
-            Ok(previous) => drop(previous.map(|previous| self.end(&previous))),
-            Err(error) => {
-                drop(self.end(&saved));
-                return Err(error);
-            }
-        }
-        Ok(identity)
+        let kept = self.keep(&saved, tokens, sent_at);
+        // One of the two sessions is of no more use. That the server cannot be told is no reason to fail: it will expire.
+        let useless = kept.as_ref().map_or(Some(&saved), Option::as_ref);
+        let _ = useless.map(|saved| self.end(saved));
+        kept.map(|_| identity)
     }
 
     /// Asks for `target`: a path at the origin that was signed in to, or a full address of it.
@@ -142,11 +138,8 @@ impl Client {
         let mut store = self.store.open()?;
         if let Some(saved) = store.read()?.filter(|saved| self.is_ours(saved)) {
             self.end(&saved)?;
-            store.clear()?;
         }
-        self.shared().sign_out(None);
-        self.changed.notify_all();
-        Ok(())
+        self.leave(&mut *store)
     }
 
     /// Forgets the session without telling the server, where it lives on until it expires or somebody ends it there.
@@ -154,13 +147,7 @@ impl Client {
     /// # Errors
     /// [`Error::Store`] when the store cannot forget.
     pub fn forget(&self) -> Result<(), Error> {
-        let mut store = self.store.open()?;
-        if store.read()?.is_some_and(|saved| self.is_ours(&saved)) {
-            store.clear()?;
-        }
-        self.shared().sign_out(None);
-        self.changed.notify_all();
-        Ok(())
+        self.leave(&mut *self.store.open()?)
     }
 
     /// Does what the session says until the request is answered.
@@ -229,10 +216,19 @@ impl Client {
         Ok(previous)
     }
 
+    /// Forgets the session, in the store only if it is there and not another's.
+    fn leave(&self, store: &mut dyn OpenStore) -> Result<(), Error> {
+        let is_there = store.read()?.is_some_and(|saved| self.is_ours(&saved));
+        self.shared().sign_out(None);
+        self.changed.notify_all();
+        if is_there { Ok(store.clear()?) } else { Ok(()) }
+    }
+
     /// Tells the server to end a session.
     fn end(&self, saved: &Saved) -> Result<(), Error> {
         let body = message::refresh_token(saved.token());
-        let response = self.transport.send(&Call::auth(&saved.identity.origin, "/api/auth/logout", &body)?)?;
+        let response =
+            self.transport.send(&Call::auth(&saved.identity.origin, "/api/auth/logout", &body)?)?;
         self.transport.tell_answer(&response);
         if response.status() == 204 { Ok(()) } else { Err(Error::of_auth(response)) }
     }
@@ -285,7 +281,10 @@ impl Shared {
         match failure {
             // Counted down since the answer came.
             Failure::Busy { retry_after_secs } => Error::Busy { retry_after_secs },
-            _ => self.setback.clone().unwrap_or_else(|| Error::Network("the session could not be refreshed".into())),
+            _ => self
+                .setback
+                .clone()
+                .unwrap_or_else(|| Error::Network("the session could not be refreshed".into())),
         }
     }
 }

@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line() {
-        let refusal = Event::Answer { status: 401, code: Some("invalid_token"), advice: Some(Advice::Refresh) };
+        let refusal =
+            Event::Answer { status: 401, code: Some("invalid_token"), advice: Some(Advice::Refresh) };
         assert_eq!(refusal.to_string(), "← 401 invalid_token (action refresh)");
         assert_eq!(Event::Answer { status: 200, code: None, advice: None }.to_string(), "← 200");
         let renewed = Event::Renewed { rotated: true, expires_in_secs: 600 };

@@ -19,6 +19,4 @@ pub use self::error::Error;
 pub use self::event::Event;
 pub use self::origin::{AddressError, Origin};
 pub use self::response::{Problem, Response};
-pub use self::store::{
-    DamagedRecord, FileStore, MemoryStore, OpenStore, Saved, SessionStore, StoreError,
-};
+pub use self::store::{DamagedRecord, FileStore, MemoryStore, OpenStore, Saved, SessionStore, StoreError};

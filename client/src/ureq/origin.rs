@@ -111,7 +111,9 @@ impl fmt::Display for Origin {
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed => "not an address: write http://127.0.0.1:8080, https://host, or a path like /api/me",
+            Self::Malformed => {
+                "not an address: write http://127.0.0.1:8080, https://host, or a path like /api/me"
+            }
             Self::NotAnOrigin => "sign in with the address of the server alone, without a path",
             Self::PlainHttp => "plain http is for this machine only: use https to reach another one",
             Self::TlsNotBuiltIn => "this build cannot speak https: build it with the feature `tls`",
@@ -147,9 +149,19 @@ mod tests {
     #[test]
     fn what_is_not_an_origin_is_refused() {
         for address in [
-            "", "localhost", "/api", "ftp://localhost", "http://", "http:///x", "http://user@localhost",
-            "http://user:secret@localhost", "http://localhost:", "http://localhost:99999", "http://local host",
-            "http://localhost:8080@evil.example", "javascript://localhost",
+            "",
+            "localhost",
+            "/api",
+            "ftp://localhost",
+            "http://",
+            "http:///x",
+            "http://user@localhost",
+            "http://user:secret@localhost",
+            "http://localhost:",
+            "http://localhost:99999",
+            "http://local host",
+            "http://localhost:8080@evil.example",
+            "javascript://localhost",
         ] {
             assert_eq!(Origin::parse(address), Err(AddressError::Malformed), "{address}");
         }
@@ -164,8 +176,15 @@ mod tests {
             assert!(Origin::parse(address).is_ok(), "{address}");
         }
         for address in [
-            "http://auth.example", "http://192.168.1.1", "http://0.0.0.0", "http://[::]", "http://127.1",
-            "http://localhost.", "http://localhost.evil.example", "http://127.0.0.1.evil.example", "http://2130706433",
+            "http://auth.example",
+            "http://192.168.1.1",
+            "http://0.0.0.0",
+            "http://[::]",
+            "http://127.1",
+            "http://localhost.",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+            "http://2130706433",
         ] {
             assert_eq!(Origin::parse(address), Err(AddressError::PlainHttp), "{address}");
         }
@@ -190,8 +209,12 @@ mod tests {
     fn a_target_elsewhere_is_refused() {
         let home = origin("http://127.0.0.1:8080");
         for target in [
-            "//evil.example/x", "http://127.0.0.1:8081/", "http://127.0.0.1/", "https://127.0.0.1:8080/",
-            "http://localhost:8080/", "https://evil.example/",
+            "//evil.example/x",
+            "http://127.0.0.1:8081/",
+            "http://127.0.0.1/",
+            "https://127.0.0.1:8080/",
+            "http://localhost:8080/",
+            "https://evil.example/",
         ] {
             assert_eq!(home.resolve(target), Err(AddressError::OtherOrigin), "{target}");
         }

@@ -34,6 +34,9 @@ impl Client {
         };
         let mut grant = saved.grant(&*self.clock);
         if let Prepared::Wait(until) = grant.prepare(fresh_key()?, self.clock.now()) {
+            // Written down anew, because the wall clock that it was written by may have been set back since.
+            saved.update(&grant, &*self.clock);
+            store.write(&saved)?;
             self.shared().session.postponed(turn, until);
             return Ok(());
         }

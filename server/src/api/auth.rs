@@ -44,6 +44,8 @@ struct Grant<'a> {
     expires_in: u64,
     session: String,
     user: UserView<'a>,
+    /// Whether this answer brings another refresh token than the one presented: only then a client drops its
+    /// retry key, and a browser, which cannot see the cookie, learns it from here.
     #[serde(skip_serializing_if = "Option::is_none")]
     rotated: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,7 +163,7 @@ fn note(request_id: &str, id: SessionId, decision: &Decision) {
             log::warn!("{request_id}: session {handle} was behind its token and has been healed");
         }
         Decision::Repeat(repetition) => {
-            log::info!("{request_id}: session {handle} refreshed, {repetition:?}")
+            log::info!("{request_id}: session {handle} refreshed, {repetition:?}");
         }
         Decision::Decline(reason) => log::info!("{request_id}: session {handle} declined, {reason:?}"),
         Decision::End(EndReason::Reused) => {
@@ -256,18 +258,18 @@ impl App {
     ) -> Result<Response, Problem> {
         let access = self.issue_access_token(id, session, user, now)?;
         let refresh = self.refresh_token(id, session)?;
+        let is_unrotated = decision == Some(&Decision::Repeat(Repetition::Unrotated));
         let grant = Grant {
             access_token: &access.text,
             token_type: "Bearer",
             expires_in: access.expires_in_secs,
             session: id.handle(),
             user: UserView::new(id, user),
-            rotated: decision.map(|decision| matches!(decision, Decision::Rotate(..))),
+            rotated: decision.map(|_| !is_unrotated),
             refresh_token: (delivery == Delivery::Body).then_some(&refresh),
         };
         let mut response = Response::json(&grant);
         // Row 5: setting the cookie again would bring a spent token back over one that another tab got meanwhile.
-        let is_unrotated = decision == Some(&Decision::Repeat(Repetition::Unrotated));
         if delivery == Delivery::Cookie && !is_unrotated {
             response.set("Set-Cookie", self.cookie.set(&refresh, now.secs_until(session.ends())));
         }

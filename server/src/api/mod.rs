@@ -71,6 +71,7 @@ const ROUTES: &[(&str, &[(Method, Handler)])] = &[
     ("/page.js", &[(Method::Get, |_, _| Ok(web::page_script()))]),
     ("/session.js", &[(Method::Get, |_, _| Ok(web::session_module()))]),
     ("/style.css", &[(Method::Get, |_, _| Ok(web::style()))]),
+    ("/icon.svg", &[(Method::Get, |_, _| Ok(web::icon()))]),
 ];
 
 impl App {

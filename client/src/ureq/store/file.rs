@@ -53,7 +53,11 @@ impl FileStore {
         }
     }
 
-    fn failed<'a>(&self, doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + use<'a> {
+    fn failed<'a>(
+        &self,
+        doing: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(io::Error) -> StoreError + use<'a> {
         move |error| StoreError::Io { doing, path: path.to_owned(), reason: error.to_string() }
     }
 

@@ -86,11 +86,18 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Damaged { path, reason } => {
-                write!(f, "{} is damaged ({reason}); it was left as it is: move it away and sign in again", path.display())
+                write!(
+                    f,
+                    "{} is damaged ({reason}); it was left as it is: move it away and sign in again",
+                    path.display()
+                )
             }
             Self::Exposed { path, mode } => {
                 let path = path.display();
-                write!(f, "{path} holds a session but others can reach it (mode {mode:03o}): chmod 600 {path}")
+                write!(
+                    f,
+                    "{path} holds a session but others can reach it (mode {mode:03o}): chmod 600 {path}"
+                )
             }
             Self::Io { doing, path, reason } => write!(f, "cannot {doing} {}: {reason}", path.display()),
             Self::Other(reason) => f.write_str(reason),
