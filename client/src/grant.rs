@@ -15,8 +15,8 @@ pub const RETRY_KEY_LEN: usize = 32;
 
 /// How long after an abandoned attempt the next refresh waits, in seconds.
 ///
-/// It is the life of a request: 10 s that a client waits and 5 s that a server may still hold it. After that no stray
-/// duplicate can arrive, and two rotations never happen while one is under way.
+/// It is the life of a request: 10 s that a client waits and 5 s that a server may still hold it. After that
+/// no stray duplicate can arrive, and two rotations never happen while one is under way.
 pub const QUIET_SECS: u32 = 15;
 
 /// A refresh token, opaque but for its form. Overwritten when dropped, never printed.
@@ -45,10 +45,10 @@ pub enum Prepared {
 
 /// What survives a restart: a refresh token and what is known about the attempts made with it.
 ///
-/// One rule carries property (a) of the protocol, that no honest client is signed out by a lost answer: **a grant is
-/// written to stable storage between [`prepare`](Self::prepare) and the sending of its token**, and again after
-/// [`finished`](Self::finished). Whatever breaks off in between, the next attempt shows the same token with the same key
-/// and gets the same child.
+/// One rule carries property (a) of the protocol, that no honest client is signed out by a lost answer: **a
+/// grant is written to stable storage between [`prepare`](Self::prepare) and the sending of its token**, and
+/// again after [`finished`](Self::finished). Whatever breaks off in between, the next attempt shows the same
+/// token with the same key and gets the same child.
 ///
 /// ```text
 ///            prepare                              renewed with the same token, or failed
@@ -59,8 +59,8 @@ pub enum Prepared {
 ///    └──── renewed with a different token: the key is dropped
 /// ```
 ///
-/// Only the arrow out of *unsent* ever waits, until [`QUIET_SECS`] after the last abandoned attempt. Sending a token again
-/// with its own key is a retry of one and the same refresh and never waits.
+/// Only the arrow out of *unsent* ever waits, until [`QUIET_SECS`] after the last abandoned attempt. Sending
+/// a token again with its own key is a retry of one and the same refresh and never waits.
 #[derive(Clone)]
 pub struct Grant {
     token: RefreshToken,
@@ -146,7 +146,8 @@ impl RefreshToken {
         }
     }
 
-    /// The token as it is sent. This is the secret: it belongs in a request and in the session store, nowhere else.
+    /// The token as it is sent. This is the secret: it belongs in a request and in the session store, nowhere
+    /// else.
     pub fn as_str(&self) -> &str {
         ascii(self.0.as_slice())
     }

@@ -1,16 +1,19 @@
-//! The client's half of Latchkey: send the access token, on 401 refresh once and repeat, sign out only when told so.
+//! The client's half of Latchkey: send the access token, on 401 refresh once and repeat, sign out only when
+//! told so.
 //!
-//! Two small machines decide, and an adapter moves the bytes. [`Session`] is what a running program knows: which request
-//! may be sent, which one refreshes while the others wait. [`Grant`] is what must survive the program: the refresh token
-//! and its retry key. Both are `no_std`, allocate nothing, do no I/O and are told the time.
+//! Two small machines decide, and an adapter moves the bytes. [`Session`] is what a running program knows:
+//! which request may be sent, which one refreshes while the others wait. [`Grant`] is what must survive the
+//! program: the refresh token and its retry key. Both are `no_std`, allocate nothing, do no I/O and are told
+//! the time.
 //!
 //! # In scope
-//! Signing in and out with a user name and a password, requests with a bearer token (RFC 6750), refreshing, telling
-//! *offline* from *signed out* from *refused*, keeping the session over restarts.
+//! Signing in and out with a user name and a password, requests with a bearer token (RFC 6750), refreshing,
+//! telling *offline* from *signed out* from *refused*, keeping the session over restarts.
 //!
 //! # Out of scope
-//! Looking into tokens (they are opaque here; servers verify them), cookies (browsers have their own client), redirects
-//! (never followed: the token goes to the origin that was signed in to and nowhere else), platforms other than Unix.
+//! Looking into tokens (they are opaque here; servers verify them), cookies (browsers have their own client),
+//! redirects (never followed: the token goes to the origin that was signed in to and nowhere else), platforms
+//! other than Unix.
 //!
 //! # Features
 //! | feature | what it adds |

@@ -1,6 +1,7 @@
 //! Monotonic time as a number: the rules are told what time it is and never ask.
 
-/// A point on a monotonic clock, in milliseconds since any moment the caller likes, such as the start of the program.
+/// A point on a monotonic clock, in milliseconds since any moment the caller likes, such as the start of the
+/// program.
 ///
 /// Only differences mean anything. The wall clock does not belong in here: it jumps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,11 +5,13 @@ use crate::RefreshToken;
 /// How one attempt to refresh ended.
 #[derive(Debug)]
 pub enum Outcome {
-    /// A 200 with tokens. The refresh token may be the one that was sent: within the grace period it is not rotated.
+    /// A 200 with tokens. The refresh token may be the one that was sent: within the grace period it is not
+    /// rotated.
     Renewed {
         /// The refresh token in force from now on.
         token: RefreshToken,
-        /// `expires_in` of the answer; `None` makes the client purely reactive: it refreshes on 401 and never before.
+        /// `expires_in` of the answer; `None` makes the client purely reactive: it refreshes on 401 and never
+        /// before.
         expires_in_secs: Option<u32>,
     },
     /// The server says that the session is over. Nothing else signs out.
@@ -45,8 +47,9 @@ pub enum Failure {
 impl Outcome {
     /// What an answer to a refresh means when it brought no tokens.
     ///
-    /// `from_latchkey` says that the body was an `application/problem+json` whose `type` begins with `urn:latchkey:`.
-    /// Without that a 401 proves nothing: any proxy on the way can say 401, and believing it would sign people out.
+    /// `from_latchkey` says that the body was an `application/problem+json` whose `type` begins with
+    /// `urn:latchkey:`. Without that a 401 proves nothing: any proxy on the way can say 401, and believing it
+    /// would sign people out.
     pub fn of_refusal(status: u16, from_latchkey: bool, retry_after_secs: Option<u32>) -> Self {
         match (from_latchkey, status) {
             (true, 401) => Self::Ended,

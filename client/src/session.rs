@@ -5,7 +5,8 @@ use crate::{Advice, Failure, Moment, Outcome};
 /// Attempts that one refresh makes before the requests that wait for it are told of the failure.
 pub const TRIES_MAX: u8 = 3;
 
-/// The longest `Retry-After` that is waited for inside a request, in seconds. Longer ones are reported to the caller.
+/// The longest `Retry-After` that is waited for inside a request, in seconds. Longer ones are reported to the
+/// caller.
 pub const RETRY_AFTER_MAX_SECS: u32 = 10;
 
 /// The longest `Retry-After` that is believed, in seconds: the server never asks for more.
@@ -13,18 +14,19 @@ pub const HOLD_MAX_SECS: u32 = 60;
 
 /// How long an attempt may take before another request takes the refresh over, in seconds.
 ///
-/// A thread can panic and a future can be dropped in the middle of an attempt. The limit leaves room for two attempts of
-/// 10 s, because another process may have the session store open for one, and for slow disks.
+/// A thread can panic and a future can be dropped in the middle of an attempt. The limit leaves room for two
+/// attempts of 10 s, because another process may have the session store open for one, and for slow disks.
 pub const TAKE_OVER_SECS: u32 = 30;
 
 const _: () = assert!(RETRY_AFTER_MAX_SECS <= TAKE_OVER_SECS && RETRY_AFTER_MAX_SECS <= HOLD_MAX_SECS);
 
 /// Decides what a client with one session does next. It does no I/O, reads no clock and allocates nothing.
 ///
-/// Many requests share one `Session`; each has its own [`Request`] and asks [`next`](Self::next) until it is done. The
-/// tokens themselves are elsewhere: the caller keeps the one access token in memory, and the refresh token is in a
-/// [`Grant`](crate::Grant). **The caller reads the access token under the same lock as the [`Step::Send`] that allows it,
-/// and stores a new one under the same lock as the [`finished`](Self::finished) that reports it, if that says `true`.**
+/// Many requests share one `Session`; each has its own [`Request`] and asks [`next`](Self::next) until it is
+/// done. The tokens themselves are elsewhere: the caller keeps the one access token in memory, and the
+/// refresh token is in a [`Grant`](crate::Grant). **The caller reads the access token under the same lock as
+/// the [`Step::Send`] that allows it, and stores a new one under the same lock as the
+/// [`finished`](Self::finished) that reports it, if that says `true`.**
 ///
 /// ```text
 ///                  signed_in                    Send ──► 401 ──► Send again, once
@@ -45,11 +47,12 @@ const _: () = assert!(RETRY_AFTER_MAX_SECS <= TAKE_OVER_SECS && RETRY_AFTER_MAX_
 ///                                           └───────────┘
 /// ```
 ///
-/// From every state `sign_out` leads to *signed out*. An attempt that does not report within [`TAKE_OVER_SECS`] is taken
-/// over by the next request that asks.
+/// From every state `sign_out` leads to *signed out*. An attempt that does not report within
+/// [`TAKE_OVER_SECS`] is taken over by the next request that asks.
 ///
 /// # Example
-/// The whole cycle: the access token is refused, one refresh fails on the way, the next succeeds, the request is repeated.
+/// The whole cycle: the access token is refused, one refresh fails on the way, the next succeeds, the request
+/// is repeated.
 /// ```
 /// use latchkey_client::{
 ///     Failure, Grant, Moment, Outcome, Prepared, RefreshToken, Request, RetryKey, Session, Step, Verdict,
@@ -90,7 +93,8 @@ const _: () = assert!(RETRY_AFTER_MAX_SECS <= TAKE_OVER_SECS && RETRY_AFTER_MAX_
 ///                 let outcome = outcomes.next().expect("the network answers twice");
 ///                 grant.finished(&outcome, now);
 ///                 // Here it is written down again.
-///                 log.push(format!("refresh {}", if matches!(outcome, Outcome::Renewed { .. }) { "200" } else { "lost" }));
+///                 let is_renewed = matches!(outcome, Outcome::Renewed { .. });
+///                 log.push(format!("refresh {}", if is_renewed { "200" } else { "lost" }));
 ///                 if session.finished(turn, &outcome, sent_at, now) {
 ///                     // Here a new access token replaces the old one.
 ///                 }
@@ -126,7 +130,8 @@ pub struct Request {
     repeated: bool,
     /// The refresh that this request runs, as opposed to one that it waits for.
     own_turn: Option<Turn>,
-    /// It ran a refresh or waited for one: what came of that is its answer, however soon the clock calls it old.
+    /// It ran a refresh or waited for one: what came of that is its answer, however soon the clock calls it
+    /// old.
     took_part: bool,
 }
 
@@ -203,7 +208,8 @@ impl Session {
 
     /// A log-in, sent at `sent_at`, brought an access token for `expires_in_secs`.
     ///
-    /// The deadline counts from the sending, so it is never later than the server's. `None` means that only a 401 tells.
+    /// The deadline counts from the sending, so it is never later than the server's. `None` means that only a
+    /// 401 tells.
     pub fn signed_in(&mut self, expires_in_secs: Option<u32>, sent_at: Moment) {
         self.begin_session(State::SignedOut);
         self.ready(expires_in_secs, sent_at);
@@ -250,8 +256,9 @@ impl Session {
 
     /// Takes in how an attempt, sent at `sent_at`, ended at `now`, and says whether that concerned anybody.
     ///
-    /// A late report of an attempt that was taken over still counts when it brings tokens or the end of the session, for
-    /// both are true whoever learns them. Its failure does not, and nothing of an earlier session does.
+    /// A late report of an attempt that was taken over still counts when it brings tokens or the end of the
+    /// session, for both are true whoever learns them. Its failure does not, and nothing of an earlier
+    /// session does.
     #[must_use = "tokens that concern nobody must not replace those in use"]
     pub fn finished(&mut self, turn: Turn, outcome: &Outcome, sent_at: Moment, now: Moment) -> bool {
         if turn.sign_in != self.sign_in {
@@ -327,8 +334,8 @@ impl Session {
     }
 }
 
-/// The first repetition of a lost attempt follows at once, since most losses are of one packet; a server that says it is
-/// busy, and a network that failed twice, get a second.
+/// The first repetition of a lost attempt follows at once, since most losses are of one packet; a server that
+/// says it is busy, and a network that failed twice, get a second.
 fn pause_secs(failure: Failure, tries: u8) -> u32 {
     u32::from(tries > 1 || matches!(failure, Failure::Busy { .. }))
 }
@@ -339,9 +346,11 @@ impl Request {
         Self::default()
     }
 
-    /// Takes in the answer to the request: its status and, if its body was a problem document of Latchkey, the advice.
+    /// Takes in the answer to the request: its status and, if its body was a problem document of Latchkey,
+    /// the advice.
     ///
-    /// The first 401 is worth a refresh, unless the server itself advises something else. The second is the answer.
+    /// The first 401 is worth a refresh, unless the server itself advises something else. The second is the
+    /// answer.
     pub fn answered(&mut self, status: u16, advice: Option<Advice>) -> Verdict {
         let curable = status == 401 && matches!(advice, None | Some(Advice::Refresh));
         if !curable || self.repeated {
@@ -353,7 +362,8 @@ impl Request {
     }
 
     fn may_use(&self, access: Access, now: Moment) -> bool {
-        // An access token other than the rejected one is newer: somebody already refreshed, so the request just repeats.
+        // An access token other than the rejected one is newer: somebody already refreshed, so the request
+        // just repeats.
         let expired = access.deadline.is_some_and(|deadline| now >= deadline);
         self.rejected != Some(access.number) && (self.took_part || !expired)
     }

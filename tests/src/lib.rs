@@ -1,1 +1,5 @@
-//! Black-box tests.
+//! What every black-box test starts from: the real server on a free port with a throw-away store, and a way to send
+//! it exactly the bytes a test wants to send.
+
+pub mod http;
+pub mod server;

@@ -80,27 +80,27 @@ pub(crate) fn decode<'b>(
     let (triples, tail) = decoded.as_chunks_mut::<3>();
     let mut seen = 0;
     for (quad, triple) in quads.iter().zip(triples) {
-        let [a, b, c, d] = quad.map(sextet);
+        let [a, b, c, d] = quad.map(|character| u32::from(sextet(character)));
         seen |= a | b | c | d;
-        *triple = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
+        [_, triple[0], triple[1], triple[2]] = (a << 18 | b << 12 | c << 6 | d).to_be_bytes();
     }
     let stray_bits = match (text_tail, tail) {
         ([], []) => 0,
         (&[a, b], [first]) => {
             let (a, b) = (sextet(a), sextet(b));
-            seen |= a | b;
+            seen |= u32::from(a | b);
             *first = a << 2 | b >> 4;
             b << 4
         }
         (&[a, b, c], [first, second]) => {
             let (a, b, c) = (sextet(a), sextet(b), sextet(c));
-            seen |= a | b | c;
+            seen |= u32::from(a | b | c);
             (*first, *second) = (a << 2 | b >> 4, b << 4 | c >> 2);
             c << 6
         }
         _ => return Err(DecodeError::Invalid),
     };
-    if seen & INVALID != 0 || stray_bits != 0 {
+    if seen & u32::from(INVALID) != 0 || stray_bits != 0 {
         return Err(DecodeError::Invalid);
     }
     Ok((decoded, free))
@@ -111,7 +111,8 @@ fn sextet(character: u8) -> u8 {
 }
 
 fn quad([a, b, c]: [u8; 3]) -> [u8; 4] {
-    [a >> 2, a << 4 | b >> 4, b << 2 | c >> 6, c].map(|sextet| ALPHABET[usize::from(sextet & 0x3F)])
+    let word = u32::from_be_bytes([0, a, b, c]);
+    [word >> 18, word >> 12, word >> 6, word].map(|sextet| ALPHABET[sextet as usize & 0x3F])
 }
 
 #[cfg(test)]

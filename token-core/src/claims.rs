@@ -41,7 +41,7 @@ impl<'b> Claims<'b> {
 
     /// `aud`: whom the token is for (RFC 7519 §4.1.3); at most [`AUDIENCES_MAX`], none if the claim is absent.
     pub fn audiences(&self) -> impl Iterator<Item = &'b str> {
-        self.registered.audiences.iter().filter_map(|span| span.of(self.payload))
+        self.registered.audiences.iter().map(|span| span.raw(self.payload))
     }
 
     /// Whether `audience` is among the [audiences](Claims::audiences).
@@ -80,7 +80,7 @@ impl<'b> Claims<'b> {
     }
 
     fn string(&self, span: Option<Span>) -> Option<&'b str> {
-        span?.of(self.payload)
+        span.map(|span| span.raw(self.payload))
     }
 }
 
@@ -133,16 +133,16 @@ pub(crate) fn read(payload: &str) -> Result<Registered, ClaimsFault> {
     let (mut id, mut session, mut role) = (None, None, None);
     while let Some(name) = object.next_name()? {
         // Matched as bytes because a match on slices is compiled to a tree, one on strings to a chain.
-        match name.plain(&mut String::<8>::new()).map(str::as_bytes) {
-            Some(b"iss") => fill(&mut issuer, object.string()?.span())?,
-            Some(b"sub") => fill(&mut subject, object.string()?.span())?,
+        match name.of(payload).plain(&mut String::<8>::new()).map(str::as_bytes) {
+            Some(b"iss") => fill(&mut issuer, object.string()?)?,
+            Some(b"sub") => fill(&mut subject, object.string()?)?,
             Some(b"aud") => fill(&mut audiences, object.strings()?)?,
             Some(b"exp") => fill(&mut expires_at, seconds(object.number()?, Round::Down)?)?,
             Some(b"nbf") => fill(&mut not_before, seconds(object.number()?, Round::Up)?)?,
             Some(b"iat") => fill(&mut issued_at, seconds(object.number()?, Round::Down)?)?,
-            Some(b"jti") => fill(&mut id, object.string()?.span())?,
-            Some(b"sid") => fill(&mut session, object.string()?.span())?,
-            Some(b"role") => fill(&mut role, object.string()?.span())?,
+            Some(b"jti") => fill(&mut id, object.string()?)?,
+            Some(b"sid") => fill(&mut session, object.string()?)?,
+            Some(b"role") => fill(&mut role, object.string()?)?,
             _ => object.skip_unknown(name)?,
         }
     }
@@ -177,15 +177,20 @@ enum Round {
 ///
 /// A date before 1970, one beyond 64 bits, and one with an exponent are refused: no issuer writes them.
 fn seconds(number: &str, round: Round) -> Result<u64, ClaimsFault> {
-    let whole_len = number.bytes().take_while(u8::is_ascii_digit).count();
-    let (whole, rest) = number.split_at_checked(whole_len).ok_or(ClaimsFault::Invalid)?;
-    let fraction = match rest.as_bytes() {
-        [] => &[],
-        [b'.', fraction @ ..] if fraction.iter().all(u8::is_ascii_digit) => fraction,
+    let mut whole = 0_u64;
+    let mut rest = number.as_bytes();
+    while let [digit @ b'0'..=b'9', after @ ..] = rest {
+        let digit = u64::from(digit - b'0');
+        whole = whole.checked_mul(10).and_then(|tens| tens.checked_add(digit)).ok_or(ClaimsFault::Invalid)?;
+        rest = after;
+    }
+    let is_between = match rest {
+        [] => false,
+        [b'.', fraction @ ..] if fraction.iter().all(u8::is_ascii_digit) => {
+            fraction.iter().any(|&digit| digit != b'0')
+        }
         _ => return Err(ClaimsFault::Invalid),
     };
-    let is_between = fraction.iter().any(|&digit| digit != b'0');
-    let whole: u64 = whole.parse().map_err(|_| ClaimsFault::Invalid)?;
     match round {
         Round::Up if is_between => whole.checked_add(1).ok_or(ClaimsFault::Invalid),
         _ => Ok(whole),

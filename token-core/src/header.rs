@@ -24,7 +24,7 @@ pub(crate) fn read(json: &str) -> Result<Header<'_>, VerifyError> {
     let mut object = Object::open(json)?;
     let (mut alg, mut typ, mut kid) = (None, None, None);
     while let Some(name) = object.next_name()? {
-        let place = match name.plain(&mut String::<8>::new()) {
+        let place = match name.of(json).plain(&mut String::<8>::new()) {
             Some("alg") => &mut alg,
             Some("typ") => &mut typ,
             Some("kid") => &mut kid,
@@ -42,7 +42,7 @@ pub(crate) fn read(json: &str) -> Result<Header<'_>, VerifyError> {
                 continue;
             }
         };
-        if place.replace(object.string()?).is_some() {
+        if place.replace(object.string()?.of(json)).is_some() {
             return Err(VerifyError::Malformed);
         }
     }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::base64url::{self, DecodeError};
 use crate::claims::{self, Claims, ClaimsFault, Registered};
 use crate::header;
-use crate::json::{self, Span};
+use crate::json;
 use crate::key::{Key, TAG_LEN};
 
 /// Longest token that is looked at, in characters. HTTP servers commonly end a header line at 8 KiB.
@@ -66,8 +66,8 @@ pub struct Verifier<'k> {
 impl<'k> Verifier<'k> {
     /// A verifier that accepts what any of `keys` has signed.
     ///
-    /// The token's `kid` selects the key, and of several keys with one `kid` the first. A token without `kid` is only
-    /// for a key without.
+    /// The token's `kid` selects the key: of several with one `kid`, the first that is for the token's type. A token
+    /// without `kid` is only for a key without.
     pub const fn new(keys: &'k [Key]) -> Self {
         Verifier { keys, issuer: None, audience: None, leeway_secs: 0 }
     }
@@ -161,9 +161,8 @@ impl<'k> Verifier<'k> {
         if token.len() > TOKEN_LEN_MAX {
             return Err(VerifyError::TooLong);
         }
-        let Segments { header, payload, signing_input, signature } =
-            Segments::of(token).ok_or(VerifyError::Malformed)?;
-        let key = self.key_for(header)?;
+        let (signing_input, signature) = split_signature(token).ok_or(VerifyError::Malformed)?;
+        let (key, payload) = self.key_and_payload(signing_input)?;
         if !is_signature(key.tag(signing_input), signature) {
             return Err(VerifyError::BadSignature);
         }
@@ -173,17 +172,27 @@ impl<'k> Verifier<'k> {
         })
     }
 
-    /// The key that the header asks for. A header as our own keys write it is recognised without being decoded.
-    fn key_for(&self, header: &[u8]) -> Result<&'k Key, VerifyError> {
-        match self.keys.iter().find(|key| key.header().as_bytes() == header) {
-            Some(key) => Ok(key),
-            None => self.key_for_foreign(header),
+    /// The key that the header asks for, and the encoded payload after it.
+    ///
+    /// A header as our own keys write it is recognised without being decoded. A dot too many is left in the payload,
+    /// where it is no base64url.
+    fn key_and_payload<'t>(&self, signing_input: &'t [u8]) -> Result<(&'k Key, &'t [u8]), VerifyError> {
+        let own = self.keys.iter().find_map(|key| {
+            let payload = signing_input.strip_prefix(key.header().as_bytes())?.strip_prefix(b".")?;
+            Some((key, payload))
+        });
+        if let Some(own) = own {
+            return Ok(own);
         }
+        let dot = signing_input.iter().position(|&byte| byte == b'.').ok_or(VerifyError::Malformed)?;
+        let (header, payload) = signing_input.split_at_checked(dot).ok_or(VerifyError::Malformed)?;
+        let payload = payload.strip_prefix(b".").ok_or(VerifyError::Malformed)?;
+        Ok((self.key_for(header)?, payload))
     }
 
-    /// Kept apart so that the buffer for the header is on the stack only while it is in use.
+    /// The key for a header that has to be read. Kept apart so that the buffer for it is on the stack only meanwhile.
     #[inline(never)]
-    fn key_for_foreign(&self, header: &[u8]) -> Result<&'k Key, VerifyError> {
+    fn key_for(&self, header: &[u8]) -> Result<&'k Key, VerifyError> {
         let mut json = [0; HEADER_JSON_MAX];
         let (json, _) = base64url::decode(header, &mut json).map_err(|error| match error {
             DecodeError::Invalid => VerifyError::Malformed,
@@ -191,8 +200,9 @@ impl<'k> Verifier<'k> {
         })?;
         let json = str::from_utf8(json).map_err(|_| VerifyError::Malformed)?;
         let header = header::read(json)?;
-        let key = self.keys.iter().find(|key| key.answers_to(header.kid)).ok_or(VerifyError::UnknownKey)?;
-        if key.accepts_type(header.typ) { Ok(key) } else { Err(VerifyError::WrongType) }
+        let mut named = self.keys.iter().filter(|key| key.answers_to(header.kid)).peekable();
+        named.peek().ok_or(VerifyError::UnknownKey)?;
+        named.find(|key| key.accepts_type(header.typ)).ok_or(VerifyError::WrongType)
     }
 
     /// Reads the claims of an authentic payload and decides whether they hold now and here.
@@ -207,14 +217,13 @@ impl<'k> Verifier<'k> {
         if claims.not_before.is_some_and(|not_before| now.saturating_add(leeway) < not_before) {
             return Err(VerifyError::NotYetValid);
         }
-        let says = |span: Span, expected: &str| span.text(payload).is_some_and(|text| text.is(expected));
         if let Some(expected) = self.issuer
-            && !claims.issuer.is_some_and(|issuer| says(issuer, expected))
+            && !claims.issuer.is_some_and(|issuer| issuer.of(payload).is(expected))
         {
             return Err(VerifyError::WrongIssuer);
         }
         if let Some(expected) = self.audience
-            && !claims.audiences.iter().any(|&audience| says(audience, expected))
+            && !claims.audiences.iter().any(|audience| audience.of(payload).is(expected))
         {
             return Err(VerifyError::WrongAudience);
         }
@@ -237,25 +246,10 @@ impl<'k> Verifier<'k> {
     }
 }
 
-/// The parts of a token, still encoded.
-struct Segments<'t> {
-    header: &'t [u8],
-    payload: &'t [u8],
-    signing_input: &'t [u8],
-    signature: &'t [u8],
-}
-
-impl<'t> Segments<'t> {
-    /// The signature has one length, and the header ends at the first dot: no token makes this loop for long.
-    /// A dot too many is left in the payload, where it is no base64url.
-    fn of(token: &'t [u8]) -> Option<Self> {
-        let (signing_input, signature) = token.split_at_checked(token.len().checked_sub(SIGNATURE_LEN)?)?;
-        let signing_input = signing_input.strip_suffix(b".")?;
-        let dot = signing_input.iter().position(|&byte| byte == b'.')?;
-        let (header, payload) = signing_input.split_at_checked(dot)?;
-        let payload = payload.strip_prefix(b".")?;
-        Some(Segments { header, payload, signing_input, signature })
-    }
+/// What is signed, and the signature. It has one length, so nothing has to be searched for.
+fn split_signature(token: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (signed, signature) = token.split_at_checked(token.len().checked_sub(SIGNATURE_LEN)?)?;
+    Some((signed.strip_suffix(b".")?, signature))
 }
 
 /// Whether `signature` is the one encoding of `tag`. Takes the same time wherever they differ.

@@ -1,4 +1,5 @@
-//! Where the password comes from: the terminal or standard input, never an argument, which every process could read.
+//! Where the password comes from: the terminal or standard input, never an argument, which every process
+//! could read.
 
 use std::io::{self, Read};
 

@@ -41,7 +41,8 @@ impl Builder {
 
     /// Refreshes on a 401 only, and not already when the access token is known to have expired.
     ///
-    /// Asking first saves a request that would be refused; not asking shows the whole cycle and needs no clock.
+    /// Asking first saves a request that would be refused; not asking shows the whole cycle and needs no
+    /// clock.
     #[must_use]
     pub fn reactive(self) -> Self {
         Self { proactive: false, ..self }

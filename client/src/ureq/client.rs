@@ -16,12 +16,13 @@ use crate::{Failure, Moment, Request, Session, Step, Verdict};
 
 /// A session with one server, for any number of threads.
 ///
-/// Every request goes out with the access token. When that has expired, or the server refuses it with a 401, one thread
-/// refreshes while the others wait, and each request is repeated once. The access token is in memory only; the refresh
-/// token is in the [`SessionStore`], so that the next start of the program goes on in the same session.
+/// Every request goes out with the access token. When that has expired, or the server refuses it with a 401,
+/// one thread refreshes while the others wait, and each request is repeated once. The access token is in
+/// memory only; the refresh token is in the [`SessionStore`], so that the next start of the program goes on
+/// in the same session.
 ///
-/// A client that is started anew therefore refreshes with its first request. Within the server's grace period that costs
-/// no rotation, and at any time it is safe to be killed in the middle of it.
+/// A client that is started anew therefore refreshes with its first request. Within the server's grace period
+/// that costs no rotation, and at any time it is safe to be killed in the middle of it.
 pub struct Client {
     pub(super) store: Box<dyn SessionStore>,
     pub(super) clock: Box<dyn Clock>,
@@ -81,12 +82,13 @@ impl Client {
         self.shared().identity.clone()
     }
 
-    /// Signs in at `server`, such as `https://auth.example`, and keeps the session. A session that was there is ended.
+    /// Signs in at `server`, such as `https://auth.example`, and keeps the session. A session that was there
+    /// is ended.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the code `invalid_credentials` when the name or the password is wrong, [`Error::Busy`] after
-    /// too many of those, [`Error::Network`], [`Error::Address`], and [`Error::Store`] when the session cannot be kept. The
-    /// session that was there is ended only when the new one is kept.
+    /// [`Error::Refused`] with the code `invalid_credentials` when the name or the password is wrong,
+    /// [`Error::Busy`] after too many of those, [`Error::Network`], [`Error::Address`], and [`Error::Store`]
+    /// when the session cannot be kept. The session that was there is ended only when the new one is kept.
     pub fn login(&self, server: &str, user: &str, password: &str) -> Result<Identity, Error> {
         let origin = Origin::parse(server)?;
         // Before the password leaves: a store that cannot keep the session should say so now.
@@ -105,7 +107,8 @@ impl Client {
         let identity = Identity { origin, user: user.clone(), session: session.clone() };
         let saved = Saved::new(identity.clone(), tokens.refresh_token.clone());
         let kept = self.keep(&saved, tokens, sent_at);
-        // One of the two sessions is of no more use. That the server cannot be told is no reason to fail: it will expire.
+        // One of the two sessions is of no more use. That the server cannot be told is no reason to fail: it
+        // will expire.
         let useless = kept.as_ref().map_or(Some(&saved), Option::as_ref);
         let _ = useless.map(|saved| self.end(saved));
         kept.map(|_| identity)
@@ -130,7 +133,8 @@ impl Client {
         self.request(&Method::POST, target, Some(&json))
     }
 
-    /// Signs out: the server ends the session, and the store forgets it. Without a session that is done already.
+    /// Signs out: the server ends the session, and the store forgets it. Without a session that is done
+    /// already.
     ///
     /// # Errors
     /// [`Error::Network`] and others; then the session is kept, so that signing out can be tried again.
@@ -142,7 +146,8 @@ impl Client {
         self.leave(&mut *store)
     }
 
-    /// Forgets the session without telling the server, where it lives on until it expires or somebody ends it there.
+    /// Forgets the session without telling the server, where it lives on until it expires or somebody ends it
+    /// there.
     ///
     /// # Errors
     /// [`Error::Store`] when the store cannot forget.
@@ -233,7 +238,8 @@ impl Client {
         if response.status() == 204 { Ok(()) } else { Err(Error::of_auth(response)) }
     }
 
-    /// Whether the store holds the session that this client is in. Another process may have signed in as somebody else.
+    /// Whether the store holds the session that this client is in. Another process may have signed in as
+    /// somebody else.
     pub(super) fn is_ours(&self, saved: &Saved) -> bool {
         self.shared().identity.as_ref() == Some(&saved.identity)
     }
@@ -263,7 +269,8 @@ impl Client {
 }
 
 impl Shared {
-    /// Where a request goes and what it shows there, taken together: the token of one origin never meets another.
+    /// Where a request goes and what it shows there, taken together: the token of one origin never meets
+    /// another.
     fn pass_to(&self, target: &str) -> Result<(Uri, Zeroizing<String>), Error> {
         let identity = self.identity.as_ref().ok_or(Error::SignedOut { code: None })?;
         identity.origin.check_reachable()?;

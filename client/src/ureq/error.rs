@@ -4,11 +4,13 @@ use std::fmt;
 
 use crate::ureq::{AddressError, Response, StoreError};
 
-/// Why a call brought no result. Only [`SignedOut`](Self::SignedOut) means that a person has to sign in again.
+/// Why a call brought no result. Only [`SignedOut`](Self::SignedOut) means that a person has to sign in
+/// again.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// Offline: no answer, or none of the server's own (a captive portal, a proxy's error page). The session is kept.
+    /// Offline: no answer, or none of the server's own (a captive portal, a proxy's error page). The session
+    /// is kept.
     Network(String),
     /// The server is there and asks for patience. The session is kept.
     Busy {

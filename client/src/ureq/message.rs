@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 use crate::RefreshToken;
 use crate::ureq::Response;
 
-/// Longer access tokens are not ours: a header field must hold them, and servers stop reading at some thousands.
+/// Longer access tokens are not ours: a header field must hold them, and servers stop reading at some
+/// thousands.
 const ACCESS_TOKEN_LEN_MAX: usize = 4096;
 
 /// Room for the longest body sent: a password of 256 bytes, each of them escaped, and a name.

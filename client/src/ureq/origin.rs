@@ -47,7 +47,8 @@ impl Origin {
     /// The full address of `target`, which is a path at this origin or a full address of it.
     ///
     /// # Errors
-    /// [`AddressError::OtherOrigin`] when the token must not go there, [`AddressError::Malformed`] when it is no address.
+    /// [`AddressError::OtherOrigin`] when the token must not go there, [`AddressError::Malformed`] when it is
+    /// no address.
     pub(super) fn resolve(&self, target: &str) -> Result<Uri, AddressError> {
         let address = match target {
             path if path.starts_with("//") => return Err(AddressError::OtherOrigin),
@@ -63,10 +64,6 @@ impl Origin {
     /// Whether this build can speak to the origin.
     pub(super) fn check_reachable(&self) -> Result<(), AddressError> {
         if self.secure && !cfg!(feature = "tls") { Err(AddressError::TlsNotBuiltIn) } else { Ok(()) }
-    }
-
-    pub(super) fn is_secure(&self) -> bool {
-        self.secure
     }
 
     fn of(uri: &Uri) -> Result<Self, AddressError> {
@@ -94,7 +91,8 @@ impl Origin {
     }
 }
 
-/// Only names that every resolver must keep on the machine (RFC 6761 §6.3), and addresses that cannot leave it.
+/// Only names that every resolver must keep on the machine (RFC 6761 §6.3), and addresses that cannot leave
+/// it.
 fn is_loopback(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -7,10 +7,10 @@ use crate::ureq::transport::{Call, NoAnswer};
 use crate::ureq::{Client, Error, Event, OpenStore, Response, Saved};
 use crate::{Failure, Grant, Moment, Outcome, Prepared, RETRY_KEY_LEN, RetryKey, Turn};
 
-/// An attempt that brought no tokens: what the rules make of it, and what the caller is told.
-struct Setback {
+/// How an attempt ended: for the rules, and for the threads that wait for it.
+struct Attempted {
     outcome: Outcome,
-    error: Error,
+    access_token: Result<Zeroizing<String>, Error>,
 }
 
 impl Client {
@@ -18,8 +18,7 @@ impl Client {
     pub(super) fn refresh(&self, turn: Turn) {
         if let Err(error) = self.attempt(turn) {
             // Nothing was sent: the store could not be used, or there was no key to be had.
-            let now = self.clock.now();
-            self.report(turn, &Outcome::Failed(Failure::Unsaved), now, Err(error));
+            self.report(turn, Attempted::failed(Failure::Unsaved, error), self.clock.now());
         }
         self.changed.notify_all();
     }
@@ -33,56 +32,55 @@ impl Client {
             return Ok(());
         };
         let mut grant = saved.grant(&*self.clock);
-        if let Prepared::Wait(until) = grant.prepare(fresh_key()?, self.clock.now()) {
-            // Written down anew, because the wall clock that it was written by may have been set back since.
-            saved.update(&grant, &*self.clock);
-            store.write(&saved)?;
+        let prepared = grant.prepare(fresh_key()?, self.clock.now());
+        // A wait is written down, too, because the wall clock may have been set back since it was written
+        // last.
+        saved.update(&grant, &*self.clock);
+        store.write(&saved)?;
+        if let Prepared::Wait(until) = prepared {
             self.shared().session.postponed(turn, until);
             return Ok(());
         }
-        saved.update(&grant, &*self.clock);
-        store.write(&saved)?;
 
         let sent_at = self.clock.now();
-        let (outcome, access_token) = match self.ask(&saved, &grant) {
-            Ok(tokens) => self.renewed(tokens),
-            Err(setback) => (setback.outcome, Err(setback.error)),
-        };
-        grant.finished(&outcome, self.clock.now());
+        let attempted = self.ask(&saved, &grant);
+        grant.finished(&attempted.outcome, self.clock.now());
         saved.update(&grant, &*self.clock);
-        self.write_down(&mut *store, &saved, &outcome);
-        self.report(turn, &outcome, sent_at, access_token);
+        self.write_down(&mut *store, &saved, &attempted.outcome);
+        self.report(turn, attempted, sent_at);
         Ok(())
     }
 
     /// Shows the server the refresh token and its key.
-    fn ask(&self, saved: &Saved, grant: &Grant) -> Result<Tokens, Setback> {
+    fn ask(&self, saved: &Saved, grant: &Grant) -> Attempted {
         let body = message::refresh_token(grant.token());
-        let call = Call::auth(&saved.identity.origin, "/api/auth/refresh", &body)
-            .map_err(|error| Setback { outcome: Outcome::Failed(Failure::Refused), error })?;
-        let call = Call { retry_key: grant.retry_key().map(RetryKey::as_str), ..call };
-        let response = self.transport.send(&call).map_err(Setback::no_answer)?;
+        let call = match Call::auth(&saved.identity.origin, "/api/auth/refresh", &body) {
+            Ok(call) => Call { retry_key: grant.retry_key().map(RetryKey::as_str), ..call },
+            Err(error) => return Attempted::failed(Failure::Refused, error),
+        };
+        let response = match self.transport.send(&call) {
+            Ok(response) => response,
+            Err(no_answer) => return no_answer.into(),
+        };
         match Tokens::read(&response) {
             // Never the tokens of another session, whoever answers.
-            Some(tokens) if tokens.session == saved.identity.session => {
-                let (rotated, expires_in_secs) = (tokens.rotated, tokens.expires_in_secs);
-                self.transport.tell(&Event::Renewed { rotated, expires_in_secs });
-                Ok(tokens)
-            }
+            Some(tokens) if tokens.session == saved.identity.session => self.renewed(tokens),
             _ => {
                 self.transport.tell_answer(&response);
-                Err(Setback::refusal(response))
+                Attempted::refused(response)
             }
         }
     }
 
-    fn renewed(&self, tokens: Tokens) -> (Outcome, Result<Zeroizing<String>, Error>) {
-        let expires_in_secs = self.deadline(tokens.expires_in_secs);
-        (Outcome::Renewed { token: tokens.refresh_token, expires_in_secs }, Ok(tokens.access_token))
+    fn renewed(&self, tokens: Tokens) -> Attempted {
+        let Tokens { access_token, expires_in_secs, refresh_token: token, rotated, .. } = tokens;
+        self.transport.tell(&Event::Renewed { rotated, expires_in_secs });
+        let expires_in_secs = self.deadline(expires_in_secs);
+        Attempted { outcome: Outcome::Renewed { token, expires_in_secs }, access_token: Ok(access_token) }
     }
 
-    /// That this fails is told but stops nothing: the store still holds the token and the key that were sent, and showing
-    /// the server those again brings the same child.
+    /// That this fails is told but stops nothing: the store still holds the token and the key that were sent,
+    /// and showing the server those again brings the same child.
     fn write_down(&self, store: &mut dyn OpenStore, saved: &Saved, outcome: &Outcome) {
         let written = match outcome {
             Outcome::Ended => store.clear(),
@@ -93,15 +91,10 @@ impl Client {
         }
     }
 
-    fn report(
-        &self,
-        turn: Turn,
-        outcome: &Outcome,
-        sent_at: Moment,
-        access_token: Result<Zeroizing<String>, Error>,
-    ) {
+    fn report(&self, turn: Turn, attempted: Attempted, sent_at: Moment) {
+        let Attempted { outcome, access_token } = attempted;
         let mut shared = self.shared();
-        if !shared.session.finished(turn, outcome, sent_at, self.clock.now()) {
+        if !shared.session.finished(turn, &outcome, sent_at, self.clock.now()) {
             return;
         }
         match access_token {
@@ -112,25 +105,30 @@ impl Client {
     }
 }
 
-impl Setback {
-    fn no_answer(no_answer: NoAnswer) -> Self {
-        let failure = match &no_answer {
-            NoAnswer::Unsent(_) => Failure::Unsent,
-            NoAnswer::Lost(_) => Failure::Lost,
-            NoAnswer::TooLong => Failure::Foreign { retry_after_secs: None },
-        };
-        let error = Error::Network(no_answer.to_string());
-        Self { outcome: Outcome::Failed(failure), error }
+impl Attempted {
+    fn failed(failure: Failure, error: Error) -> Self {
+        Self { outcome: Outcome::Failed(failure), access_token: Err(error) }
     }
 
-    fn refusal(response: Response) -> Self {
+    fn refused(response: Response) -> Self {
         let from_latchkey = response.problem().is_some();
         let outcome = Outcome::of_refusal(response.status(), from_latchkey, response.retry_after_secs());
         let error = match &outcome {
             Outcome::Failed(Failure::Foreign { .. }) => Error::foreign(&response),
             _ => Error::Refused(response),
         };
-        Self { outcome, error }
+        Self { outcome, access_token: Err(error) }
+    }
+}
+
+impl From<NoAnswer> for Attempted {
+    fn from(no_answer: NoAnswer) -> Self {
+        let failure = match &no_answer {
+            NoAnswer::Unsent(_) => Failure::Unsent,
+            NoAnswer::Lost(_) => Failure::Lost,
+            NoAnswer::TooLong => Failure::Foreign { retry_after_secs: None },
+        };
+        Self::failed(failure, Error::Network(no_answer.to_string()))
     }
 }
 

@@ -14,7 +14,8 @@ use crate::ureq::{Error, Event, Origin, Response};
 /// The longest answer to a request of the program's own, in bytes.
 pub(super) const BODY_LEN_MAX: u64 = 1024 * 1024;
 
-/// The longest answer of an authentication endpoint, in bytes: two tokens and a name need less than two thousand.
+/// The longest answer of an authentication endpoint, in bytes: two tokens and a name need less than two
+/// thousand.
 const AUTH_BODY_LEN_MAX: u64 = 16 * 1024;
 
 const USER_AGENT: &str = concat!("latchkey-client/", env!("CARGO_PKG_VERSION"));
@@ -145,7 +146,8 @@ impl Transport {
 }
 
 impl NoAnswer {
-    /// In doubt a request counts as lost: that costs a wait of some seconds, the opposite mistake could cost the session.
+    /// In doubt a request counts as lost: that costs a wait of some seconds, the opposite mistake could cost
+    /// the session.
     fn of(error: ::ureq::Error) -> Self {
         use ::ureq::Error as E;
         let reason = error.to_string();

@@ -184,15 +184,15 @@ proptest! {
         let mut object = Object::open(&document).unwrap();
         object.next_name().unwrap();
         let read = object.string().unwrap();
-        prop_assert!(read.is(&text));
+        prop_assert!(read.of(&document).is(&text));
         let longer = format!("{text}x");
-        prop_assert!(!read.is(&longer));
+        prop_assert!(!read.of(&document).is(&longer));
 
         let mut bytes = document.clone().into_bytes();
-        let mut span = read.span();
+        let mut span = read;
         span.unescape(&mut bytes);
         prop_assert_eq!(bytes.len(), document.len());
-        prop_assert_eq!(span.of(str::from_utf8(&bytes).unwrap()), Some(text.as_str()));
+        prop_assert_eq!(span.raw(str::from_utf8(&bytes).unwrap()), text.as_str());
 
         let mut respelled = document.clone().into_bytes();
         let len = undo_escapes(&mut respelled, |character| character >= ' ' && character != '"' && character != '\\');
@@ -347,9 +347,37 @@ fn every_beginning_of_a_document_is_refused() {
 }
 
 #[test]
-fn a_document_longer_than_16_bits_can_say_is_not_opened() {
+fn a_document_longer_than_a_span_can_say_is_not_opened() {
     let document = |padding: usize| format!("{{\"x\":\"{}\"}}", "x".repeat(padding));
-    let longest = usize::from(u16::MAX) - document(0).len();
+    let longest = DOCUMENT_LEN_MAX - document(0).len();
     assert!(is_strict(&document(longest)));
     assert!(!is_strict(&document(longest + 1)));
+}
+
+#[test]
+fn a_hundred_thousand_nested_arrays_are_refused_without_recursion() {
+    for document in
+        [format!("{{\"x\":{}", "[".repeat(100_000)), "{\"x\":".repeat(100_000), "[".repeat(100_000)]
+    {
+        assert!(!is_strict(&document));
+    }
+    // The longest document that is read at all, so that depth alone is what refuses it.
+    assert!(!is_strict(&format!("{{\"x\":{}", "[".repeat(DOCUMENT_LEN_MAX - 5))));
+}
+
+/// The scan by words against the scan by bytes, with the special byte and its neighbours at every place.
+#[test]
+fn the_plain_part_of_a_string_is_found_to_the_byte() {
+    for special in 0..=u8::MAX {
+        for before in 0..20 {
+            for after in 0..10 {
+                let mut bytes = vec![b'x'; before];
+                bytes.push(special);
+                bytes.extend(vec![special.wrapping_add(1); after]);
+                let is_special = |&byte: &u8| byte < b' ' || byte == b'"' || byte == b'\\';
+                let expected = bytes.iter().position(is_special).unwrap_or(bytes.len());
+                assert_eq!(plain_len(&bytes), expected, "{special} at {before} with {after} after it");
+            }
+        }
+    }
 }

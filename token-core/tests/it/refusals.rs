@@ -260,6 +260,24 @@ fn the_kid_selects_the_key() {
 }
 
 #[test]
+fn of_two_keys_with_one_kid_the_type_selects_however_the_header_is_spelled() {
+    let other = Key::new(&[1; 32]).unwrap().with_kid("a").unwrap().with_type("other").unwrap();
+    let keys = [other, key().with_kid("a").unwrap().with_type("at+jwt").unwrap()];
+    let verifier = Verifier::new(&keys);
+    for header in
+        [r#"{"alg":"HS256","typ":"at+jwt","kid":"a"}"#, r#"{"kid":"a","typ":"at+jwt","alg":"HS256"}"#]
+    {
+        assert_eq!(verdict_of(&verifier, forge(header, CLAIMS)), Ok(()), "{header}");
+    }
+    for header in [r#"{"alg":"HS256","typ":"other","kid":"a"}"#, r#"{"kid":"a","typ":"other","alg":"HS256"}"#]
+    {
+        assert_eq!(verdict_of(&verifier, forge(header, CLAIMS)), Err(VerifyError::BadSignature), "{header}");
+    }
+    let third = forge(r#"{"kid":"a","typ":"JWT","alg":"HS256"}"#, CLAIMS);
+    assert_eq!(verdict_of(&verifier, third), Err(VerifyError::WrongType));
+}
+
+#[test]
 fn a_key_without_id_takes_no_token_with_one() {
     assert_eq!(header_verdict(r#"{"alg":"HS256","kid":"a"}"#), Err(VerifyError::UnknownKey));
     assert_eq!(header_verdict(r#"{"alg":"HS256","kid":""}"#), Err(VerifyError::UnknownKey));

@@ -16,8 +16,8 @@ const FOLDER_MODE: u32 = 0o700;
 
 /// Keeps a session in a JSON file with mode 0600.
 ///
-/// Beside `session.json` stand `session.json.lock`, which stays, and during a write `session.json.new`. A crash leaves
-/// the old file or the new one; a torn `.new` is never read and is replaced by the next write.
+/// Beside `session.json` stand `session.json.lock`, which stays, and during a write `session.json.new`. A
+/// crash leaves the old file or the new one; a torn `.new` is never read and is replaced by the next write.
 #[derive(Clone, Debug)]
 pub struct FileStore {
     path: PathBuf,
@@ -30,7 +30,8 @@ struct OpenFile<'a> {
 }
 
 impl FileStore {
-    /// A store in the file `path`. Nothing is touched until it is used; the folder is made when it is first opened.
+    /// A store in the file `path`. Nothing is touched until it is used; the folder is made when it is first
+    /// opened.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
@@ -85,7 +86,8 @@ impl FileStore {
         self.sync_folder()
     }
 
-    /// Writes a file that did not exist: one that a crash, or somebody else, left there keeps its mode and its readers.
+    /// Writes a file that did not exist: one that a crash, or somebody else, left there keeps its mode and
+    /// its readers.
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -115,7 +117,8 @@ impl SessionStore for FileStore {
             .mode(FOLDER_MODE)
             .create(folder)
             .map_err(self.failed("make the folder", folder))?;
-        // A file of its own: the session file is replaced at each write, and a lock on it would stay with the old one.
+        // A file of its own: the session file is replaced at each write, and a lock on it would stay with the
+        // old one.
         let path = self.sibling(".lock");
         let lock = OpenOptions::new()
             .write(true)

@@ -11,7 +11,8 @@ pub use self::file::FileStore;
 pub use self::memory::MemoryStore;
 pub use self::record::{DamagedRecord, Saved};
 
-/// Keeps one session. Implement it to keep sessions elsewhere: in a keyring, a database, the flash of a device.
+/// Keeps one session. Implement it to keep sessions elsewhere: in a keyring, a database, the flash of a
+/// device.
 pub trait SessionStore: Send + Sync {
     /// What is kept now, without waiting for anybody.
     ///
@@ -21,8 +22,8 @@ pub trait SessionStore: Send + Sync {
 
     /// Waits until nobody else has the store open, in this process or another, and opens it.
     ///
-    /// The client keeps it open from reading the refresh token until its answer is written: two processes that refreshed
-    /// side by side would each hold what the other has just spent.
+    /// The client keeps it open from reading the refresh token until its answer is written: two processes
+    /// that refreshed side by side would each hold what the other has just spent.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be opened.
@@ -37,8 +38,8 @@ pub trait OpenStore {
     /// As [`SessionStore::read`].
     fn read(&self) -> Result<Option<Saved>, StoreError>;
 
-    /// Keeps `saved` instead of what was kept. **When it returns, a loss of power brings back `saved` or, if it failed,
-    /// what was there before; never half of either.**
+    /// Keeps `saved` instead of what was kept. **When it returns, a loss of power brings back `saved` or, if
+    /// it failed, what was there before; never half of either.**
     ///
     /// # Errors
     /// [`StoreError`] when it could not be written.

@@ -107,7 +107,8 @@ impl Saved {
             unanswered: self.unanswered,
             quiet_until: self.quiet_until_unix_secs,
         };
-        // Room for everything from the start: a buffer that grew would leave a copy of the token in freed memory.
+        // Room for everything from the start: a buffer that grew would leave a copy of the token in freed
+        // memory.
         let mut json = Zeroizing::new(Vec::with_capacity(RECORD_LEN_MAX));
         serde_json::to_writer_pretty(&mut *json, &record).expect("strings and numbers always become JSON");
         json.push(b'\n');

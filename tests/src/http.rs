@@ -1,0 +1,150 @@
+//! HTTP/1.1 by hand, one request a connection, so that a test decides about every byte.
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A server that takes longer than this for one answer hangs.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Request {
+    /// A request with any method.
+    pub fn new(method: &str, path: &str) -> Self {
+        Self { head: format!("{method} {path} HTTP/1.1\r\n"), body: Vec::new() }
+    }
+
+    /// A GET.
+    pub fn get(path: &str) -> Self {
+        Self::new("GET", path)
+    }
+
+    /// A POST.
+    pub fn post(path: &str) -> Self {
+        Self::new("POST", path)
+    }
+
+    /// A DELETE.
+    pub fn delete(path: &str) -> Self {
+        Self::new("DELETE", path)
+    }
+
+    /// Adds a field.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: &str) -> Self {
+        write!(self.head, "{name}: {value}\r\n").unwrap();
+        self
+    }
+
+    /// Adds a bearer token.
+    #[must_use]
+    pub fn bearer(self, access_token: &str) -> Self {
+        self.field("Authorization", &format!("Bearer {access_token}"))
+    }
+
+    /// Adds a JSON body.
+    #[must_use]
+    pub fn json(self, body: &Value) -> Self {
+        self.body("application/json", body.to_string())
+    }
+
+    /// Adds a body of any type.
+    #[must_use]
+    pub fn body(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self.field("Content-Type", content_type)
+    }
+
+    /// Sends it and reads the whole answer.
+    pub fn send(self, address: SocketAddr) -> Answer {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        let mut head = self.head;
+        if !head.contains("\r\nHost:") {
+            write!(head, "Host: {address}\r\n").unwrap();
+        }
+        if !head.contains("\r\nContent-Length:") && !head.contains("\r\nTransfer-Encoding:") {
+            write!(head, "Content-Length: {}\r\n", self.body.len()).unwrap();
+        }
+        head += "Connection: close\r\n\r\n";
+        stream.write_all(&[head.as_bytes(), &self.body].concat()).unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        Answer::parse(&bytes)
+    }
+}
+
+/// An answer, read whole.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// Names in lower case.
+    pub fields: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8(bytes.to_vec()).expect("our answers are UTF-8");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap().parse().unwrap();
+        let fields = lines
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        Self { status, fields, body: body.to_owned() }
+    }
+
+    /// A field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// The value of the cookie that is set; empty when it is cleared.
+    pub fn cookie_value(&self) -> Option<String> {
+        let (_, value) = self.field("set-cookie")?.split(';').next()?.split_once('=')?;
+        Some(value.to_owned())
+    }
+
+    /// Whether the refresh cookie is removed.
+    pub fn clears_cookie(&self) -> bool {
+        self.cookie_value().is_some_and(|value| value.is_empty())
+            && self.field("set-cookie").is_some_and(|field| field.contains("Max-Age=0"))
+    }
+
+    /// Asserts that this is a complete problem document, and returns its code and action.
+    pub fn problem(&self) -> (String, String) {
+        assert_eq!(self.field("content-type"), Some("application/problem+json"), "{self:?}");
+        let document = self.json();
+        assert_eq!(document["status"], self.status, "{self:?}");
+        let text = |name: &str| document[name].as_str().unwrap_or_else(|| panic!("no {name} in {self:?}"));
+        assert!(!text("title").is_empty() && !text("request_id").is_empty(), "{self:?}");
+        let code = text("type").strip_prefix("urn:latchkey:").expect("a code of ours");
+        (code.to_owned(), text("action").to_owned())
+    }
+
+    /// Asserts the status and the code of a refusal.
+    #[track_caller]
+    pub fn assert_refused(&self, status: u16, code: &str, action: &str) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.problem(), (code.to_owned(), action.to_owned()), "{self:?}");
+        assert_eq!(self.field("www-authenticate").is_some(), status == 401, "{self:?}");
+    }
+}

@@ -1,0 +1,254 @@
+//! The real server binary as a child process that is killed when the test ends.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::http::{Answer, Request};
+
+/// A password that meets the rules.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// How long a child may take for what it normally does in milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a server is started.
+#[derive(Debug)]
+pub struct Setup {
+    program: PathBuf,
+    settings: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// The server `program` with its defaults; pass `env!("CARGO_BIN_EXE_server-under-test")`.
+    pub fn new(program: &str) -> Self {
+        Self { program: program.into(), settings: Vec::new() }
+    }
+
+    /// Sets `LATCHKEY_{name}`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.settings.push((format!("LATCHKEY_{name}"), value.to_string()));
+        self
+    }
+
+    /// Starts the server in a folder of its own.
+    pub fn start(self) -> Server {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Server { setup: self, folder, child: None, address: None };
+        server.start();
+        server
+    }
+
+    /// A folder and settings without a running server, for commands of their own.
+    pub fn stopped(self) -> Server {
+        Server { setup: self, folder: tempfile::tempdir().unwrap(), child: None, address: None }
+    }
+}
+
+/// A folder with a store, and the server that runs over it, if it does.
+#[derive(Debug)]
+pub struct Server {
+    setup: Setup,
+    folder: TempDir,
+    child: Option<Child>,
+    address: Option<SocketAddr>,
+}
+
+impl Server {
+    /// Starts the server, on the port it had before if it ran before.
+    pub fn start(&mut self) {
+        let listen = self.address.map_or("127.0.0.1:0".to_owned(), |address| address.to_string());
+        let mut child = self
+            .command(&["serve"])
+            .env("LATCHKEY_LISTEN", listen)
+            .stdout(Stdio::piped())
+            .stderr(File::options().create(true).append(true).open(self.log_path()).unwrap())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut first_line = String::new();
+        stdout.read_line(&mut first_line).unwrap();
+        let Some((_, address)) = first_line.trim().split_once(" listening on http://") else {
+            child.wait().unwrap();
+            panic!("the server did not start: {}", self.log());
+        };
+        self.address = Some(address.parse().unwrap());
+        // Keeps the pipe open and empty for as long as the server runs.
+        thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        self.child = Some(child);
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder().join("server.log")
+    }
+
+    /// Everything the server has logged, over all its starts.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap()
+    }
+
+    /// Kills the server at once, as a power cut would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Asks the server to stop with SIGTERM; returns its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("the server runs");
+        let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+        assert!(killed.success());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match child.try_wait().unwrap() {
+                Some(status) => return status.code(),
+                None if Instant::now() > deadline => {
+                    child.kill().unwrap();
+                    panic!("the server did not stop")
+                }
+                None => thread::yield_now(),
+            }
+        }
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("the server has been started")
+    }
+
+    /// `http://` and the address.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The process id of the running server.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the server runs").id()
+    }
+
+    /// The working directory of every command, where a `.env` is looked for.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder().join("latchkey-data")
+    }
+
+    /// The server binary with these arguments, this folder and these settings, and nothing else from outside.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.setup.program);
+        command.args(arguments).current_dir(self.folder()).env_clear().stdin(Stdio::null());
+        command.envs(self.setup.settings.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs a command to its end with `input` on its standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command(arguments);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // A command that refuses early may close the pipe first.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    /// Adds a user with the password [`PASSWORD`].
+    pub fn add_user(&self, name: &str) {
+        let output = self.run_with_input(&["user", "add", name, "--password-stdin"], PASSWORD);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Sends a request on a connection of its own.
+    pub fn send(&self, request: Request) -> Answer {
+        request.send(self.address())
+    }
+
+    /// Tries to sign in with the given password.
+    pub fn try_login(&self, name: &str, password: &str) -> Answer {
+        self.send(Request::post("/api/auth/login").json(&json!({"username": name, "password": password})))
+    }
+
+    /// Signs in as a browser does.
+    pub fn login(&self, name: &str) -> Tokens {
+        let answer = self.try_login(name, PASSWORD);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        Tokens::from(&answer)
+    }
+
+    /// Refreshes with a refresh token in the cookie, and a retry key if there is one.
+    pub fn refresh(&self, refresh_token: &str, retry_key: Option<&str>) -> Answer {
+        let mut request = Request::post("/api/auth/refresh").field("Cookie", &self.cookie(refresh_token));
+        if let Some(key) = retry_key {
+            request = request.field("Idempotency-Key", key);
+        }
+        self.send(request)
+    }
+
+    /// A protected GET.
+    pub fn get(&self, path: &str, access_token: &str) -> Answer {
+        self.send(Request::get(path).bearer(access_token))
+    }
+
+    /// The `Cookie` field for a refresh token.
+    pub fn cookie(&self, refresh_token: &str) -> String {
+        format!("latchkey-dev-{}={refresh_token}", self.address().port())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself, which is what some tests are about.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What a log-in or refresh hands out.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// The access token.
+    pub access: String,
+    /// The refresh token.
+    pub refresh: String,
+    /// The session's handle.
+    pub session: String,
+}
+
+impl From<&Answer> for Tokens {
+    fn from(answer: &Answer) -> Self {
+        let body = answer.json();
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        let refresh = answer.cookie_value().unwrap_or_else(|| text("refresh_token"));
+        Self { access: text("access_token"), refresh, session: text("session") }
+    }
+}
+
+/// Copies the files of a folder into another, which is made.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
