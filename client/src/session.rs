@@ -29,26 +29,29 @@ const _: () = assert!(RETRY_AFTER_MAX_SECS <= TAKE_OVER_SECS && RETRY_AFTER_MAX_
 /// [`finished`](Self::finished) that reports it, if that says `true`.**
 ///
 /// ```text
-///                  signed_in                    Send ──► 401 ──► Send again, once
-///   ┌────────────┐ ──────────────────────────► ┌───────┐
-///   │ signed out │                             │ ready │ ◄──────────────────────────┐
-///   └────────────┘ ◄─────────┐                 └───────┘                            │
-///         │ resumed          │                     │ this access token met a 401,    │
-///         ▼                  │ Ended from          ▼ or its deadline passed          │ Renewed
-///   ┌────────────┐           │ refreshing   ┌────────────┐   Refresh to one request, │
-///   │   stale    │ ──────────┼────────────► │ refreshing │ ─ Join to all others ─────┘
-///   └────────────┘   any     │              └────────────┘
-///         ▲        request   └───────────────────┘ │  ▲
-///         │ Failed for the last time               │  │ Refresh, when the wait is over
-///         ├────────────────────────────────────────┤  │
-///         │                                 Failed ▼  │
-///         │                                 ┌───────────┐
-///         └──────────────────────────────── │  pausing  │ ◄─ postponed: the grant says Wait
-///                                           └───────────┘
+///   ┌────────────┐  signed_in, from any state                ┌───────┐
+///   │ signed out │ ────────────────────────────────────────► │ ready │ ─► Send
+///   └────────────┘                                           └───────┘
+///     │        ▲  Ended, or sign_out from any state            │   ▲
+///     │        └───────────────────────┐                       │   │
+///     │ resumed                        │    its access token   │   │ Renewed
+///     ▼                                │   met a 401, or its   │   │
+///   ┌───────┐  a request asks: Refresh │     deadline passed:  │   │
+///   │ stale │ ─────────────────────► ┌────────────┐  Refresh   │   │
+///   └───────┘ ◄───────────────────── │ refreshing │ ◄──────────┘   │
+///               Failed, not passing  │            │ ───────────────┘
+///               or the last try      └────────────┘ ─► Join, to every other request
+///                                      │        ▲
+///                    Failed, postponed │        │ the wait is over: Refresh
+///                                      ▼        │
+///                                    ┌────────────┐
+///                                    │  pausing   │ ─► Wait, to the request that refreshes; Join, to others
+///                                    └────────────┘
 /// ```
 ///
-/// From every state `sign_out` leads to *signed out*. An attempt that does not report within
-/// [`TAKE_OVER_SECS`] is taken over by the next request that asks.
+/// While the server's `Retry-After` runs, a refresh begins in *pausing*, or not at all when that is too long to
+/// wait for. An attempt that does not report within [`TAKE_OVER_SECS`] is taken over by the next request that
+/// asks.
 ///
 /// # Example
 /// The whole cycle: the access token is refused, one refresh fails on the way, the next succeeds, the request

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+/// Below the options of a command stand those of all commands.
+const LAST: usize = 100;
+
 const AFTER_HELP: &str = "\
 The access token stays in memory. The refresh token is kept in the state file, which only its owner can read, so each \
 run goes on in the same session; several runs may share one file. Environment variables named LATCHKEY_* are the \
@@ -16,11 +19,11 @@ Exit status: 0 done, 1 an error or no network (the session is kept), 2 wrong usa
 #[command(version, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
     /// Print each request and each answer as a line on standard error, without secrets
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = LAST)]
     pub(super) trace: bool,
 
     /// Where the session is kept [default: latchkey-client/session.json in $XDG_STATE_HOME or ~/.local/state]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, display_order = LAST, value_name = "FILE")]
     pub(super) state: Option<PathBuf>,
 
     #[command(subcommand)]

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::thread;
 use std::time::Duration;
 
-use latchkey_client::{Client, Error, FileStore, Identity, Response};
+use latchkey_client::{Client, Error, FileStore, Identity, Origin, Response};
 
 use super::arguments::{Arguments, Command, Get, Login, Logout};
 use super::trouble::Trouble;
@@ -32,6 +32,8 @@ fn client(arguments: &Arguments) -> Result<Client, Trouble> {
 }
 
 fn login(client: &Client, options: &Login) -> Result<(), Trouble> {
+    // Before anybody types a password.
+    Origin::parse(&options.server).and_then(|origin| origin.check_reachable()).map_err(Error::from)?;
     let password = if options.password_stdin {
         password::from_stdin()
     } else {

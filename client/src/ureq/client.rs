@@ -107,10 +107,11 @@ impl Client {
         let identity = Identity { origin, user: user.clone(), session: session.clone() };
         let saved = Saved::new(identity.clone(), tokens.refresh_token.clone());
         let kept = self.keep(&saved, tokens, sent_at);
-        // One of the two sessions is of no more use. That the server cannot be told is no reason to fail: it
-        // will expire.
-        let useless = kept.as_ref().map_or(Some(&saved), Option::as_ref);
-        let _ = useless.map(|saved| self.end(saved));
+        // Nobody will use the session that was there, or else the one that cannot be kept.
+        if let Some(useless) = kept.as_ref().map_or(Some(&saved), Option::as_ref) {
+            // If the server cannot be told, it expires by itself.
+            let _ = self.end(useless);
+        }
         kept.map(|_| identity)
     }
 

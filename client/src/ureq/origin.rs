@@ -62,7 +62,10 @@ impl Origin {
     }
 
     /// Whether this build can speak to the origin.
-    pub(super) fn check_reachable(&self) -> Result<(), AddressError> {
+    ///
+    /// # Errors
+    /// [`AddressError::TlsNotBuiltIn`] for https without the feature `tls`.
+    pub fn check_reachable(&self) -> Result<(), AddressError> {
         if self.secure && !cfg!(feature = "tls") { Err(AddressError::TlsNotBuiltIn) } else { Ok(()) }
     }
 

@@ -1,0 +1,274 @@
+//! What strangers send and what administrators get wrong: one clear message each, and nothing is lost.
+
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output};
+
+use latchkey_tests::http::Request;
+use latchkey_tests::server::{PASSWORD, Server, Setup};
+use serde_json::json;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_server-under-test");
+
+fn server_with_alice() -> Server {
+    let server = Setup::new(SERVER).start();
+    server.add_user("alice");
+    server
+}
+
+fn login_body(body: impl Into<Vec<u8>>) -> Request {
+    Request::post("/api/auth/login").body("application/json", body)
+}
+
+/// Asserts that a command failed with one message that holds `expected`, and returns it.
+#[track_caller]
+fn assert_fails(output: &Output, code: i32, expected: &str) {
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    assert!(!message.contains("panicked"), "{message}");
+}
+
+#[test]
+fn malformed_json_is_400_and_echoes_nothing() {
+    let server = server_with_alice();
+    let secret = "hunter2hunter2hunter2";
+    for body in [
+        "",
+        "{",
+        "null",
+        "[]",
+        "\"text\"",
+        "{}",
+        r#"{"username": "alice"}"#,
+        r#"{"username": "alice", "password": 5}"#,
+        r#"{"username": ["alice"], "password": "hunter2hunter2hunter2"}"#,
+        r#"{"username": "alice", "password": {"$ne": "hunter2hunter2hunter2"}}"#,
+        r#"{"username": "alice", "password": "hunter2hunter2hunter2", "hunter2hunter2hunter2": 1}"#,
+        r#"{"username": "alice", "username": "bob", "password": "hunter2hunter2hunter2"}"#,
+        r#"{"username": "alice", "password": "hunter2hunter2hunter2"} trailing"#,
+        r#"{"username": "alice", "password": "hunter2hunter2hunter2", "delivery": "pigeon"}"#,
+        r#"{"username": "alice", "password": "\ud83d"}"#,
+        "{\"username\": \"alice\", \"password\": \"\u{1}\"}",
+    ] {
+        let answer = server.send(login_body(body));
+        answer.assert_refused(400, "bad_request", "none");
+        assert!(!answer.body.contains(secret), "{answer:?}");
+    }
+    let not_utf8 = [b"{\"username\": \"\xff\", \"password\": \"x\"}".as_slice()].concat();
+    server.send(login_body(not_utf8)).assert_refused(400, "bad_request", "none");
+    assert!(!server.log().contains(secret));
+}
+
+#[test]
+fn forty_kilobytes_of_brackets_overflow_nothing() {
+    let server = server_with_alice();
+    server.send(login_body("[".repeat(40_000))).assert_refused(413, "body_too_large", "none");
+    for start in ["", r#"{"username": "#, r#"{"username": "a", "password": "b", "unknown": "#] {
+        let body = format!("{start}{}", "[".repeat(16_000));
+        server.send(login_body(body)).assert_refused(400, "bad_request", "none");
+    }
+    server.login("alice");
+}
+
+#[test]
+fn names_over_64_and_passwords_over_256_bytes_are_malformed_log_ins() {
+    let server = server_with_alice();
+    for (name, password, code) in
+        [(64, 256, "invalid_credentials"), (65, 256, "bad_request"), (64, 257, "bad_request")]
+    {
+        let answer = server.try_login(&"n".repeat(name), &"p".repeat(password));
+        assert_eq!(answer.problem().0, code, "{name} {password}");
+    }
+}
+
+#[test]
+fn a_body_of_another_type_is_415() {
+    let server = server_with_alice();
+    let body = json!({"username": "alice", "password": PASSWORD}).to_string();
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""] {
+        let answer = server.send(Request::post("/api/auth/login").body(content_type, body.clone()));
+        answer.assert_refused(415, "unsupported_media_type", "none");
+    }
+    let with_charset = Request::post("/api/auth/login").body("Application/JSON; charset=utf-8", body);
+    assert_eq!(server.send(with_charset).status, 200);
+}
+
+#[test]
+fn a_body_at_the_limit_passes_and_one_byte_more_does_not() {
+    let server = server_with_alice();
+    let padded = |len: usize| {
+        let body = json!({"username": "alice", "password": PASSWORD}).to_string();
+        format!("{body}{}", " ".repeat(len - body.len()))
+    };
+    assert_eq!(server.send(login_body(padded(16_384))).status, 200);
+    server.send(login_body(padded(16_385))).assert_refused(413, "body_too_large", "none");
+    let chunked = format!("{:x}\r\n{}\r\n0\r\n\r\n", 20_000, "x".repeat(20_000));
+    let chunked = login_body(chunked).field("Transfer-Encoding", "chunked");
+    server.send(chunked).assert_refused(413, "body_too_large", "none");
+}
+
+#[test]
+fn unknown_paths_are_404_and_unknown_methods_405_with_the_methods_there_are() {
+    let server = Setup::new(SERVER).start();
+    for path in ["/api", "/api/me/", "/API/me", "/index.html", "/../etc/passwd", "//", "/api/auth/sessions/"]
+    {
+        server.send(Request::get(path)).assert_refused(404, "not_found", "none");
+    }
+    for (method, path, allow) in [
+        ("GET", "/api/auth/login", "POST"),
+        ("PUT", "/api/me", "GET, HEAD"),
+        ("BREW", "/", "GET, HEAD"),
+        ("POST", "/api/auth/sessions/AAAA", "DELETE"),
+        ("OPTIONS", "/api/auth/login", "POST"),
+    ] {
+        let answer = server.send(Request::new(method, path));
+        answer.assert_refused(405, "method_not_allowed", "none");
+        assert_eq!(answer.field("allow"), Some(allow), "{method} {path}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_said_and_the_store_is_not_touched() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let server = Setup::new(SERVER).stopped();
+    let output = server.run(&["serve", "--listen", &address]);
+    assert_fails(&output, 1, &format!("the address {address} is in use"));
+    assert!(!server.data().exists());
+}
+
+#[test]
+fn a_wrong_setting_is_said_with_what_to_do() {
+    let server = Setup::new(SERVER).stopped();
+    let run = |name: &str, value: &str| server.command(&["serve"]).env(name, value).output().unwrap();
+    assert_fails(&run("LATCHKEY_ACCESS_TTL", "5"), 1, "LATCHKEY_ACCESS_TTL is no setting");
+    assert_fails(&run("LATCHKEY_GRACE_SECS", "61"), 1, "a whole number from 0 to 60");
+    assert_fails(&run("LATCHKEY_LISTEN", "0.0.0.0:8080"), 1, "loopback only");
+    assert_fails(&run("LATCHKEY_PUBLIC_URL", "http://auth.example.com"), 1, "https://");
+    assert_fails(&server.run(&["serve", "--grace-secs", "many"]), 1, "--grace-secs is `many`");
+    assert_fails(&server.run(&["serve", "--graze-secs", "5"]), 2, "--grace-secs");
+    fs::write(server.folder().join(".env"), "LATCHKEY_LISTN=127.0.0.1:1\n").unwrap();
+    assert_fails(&server.run(&["serve"]), 1, "LATCHKEY_LISTN in .env is no setting");
+    assert!(!server.data().exists());
+}
+
+#[test]
+fn the_env_file_in_the_working_directory_is_read() {
+    let server = Setup::new(SERVER).stopped();
+    fs::write(server.folder().join(".env"), "# a comment\nLATCHKEY_GRACE_SECS=17\n").unwrap();
+    let report = String::from_utf8(server.run(&["check"]).stdout).unwrap();
+    assert!(report.contains("17  (LATCHKEY_GRACE_SECS in .env)"), "{report}");
+    let with_flag = String::from_utf8(server.run(&["check", "--grace-secs", "18"]).stdout).unwrap();
+    assert!(with_flag.contains("18  (--grace-secs)"), "{with_flag}");
+}
+
+#[test]
+fn a_second_server_on_one_store_is_refused_and_the_first_goes_on() {
+    let server = server_with_alice();
+    assert_fails(&server.run(&["serve", "--listen", "127.0.0.1:0"]), 1, "in use by another latchkey");
+    server.login("alice");
+}
+
+#[test]
+fn a_damaged_store_is_refused_and_left_as_it_is() {
+    let mut server = server_with_alice();
+    server.stop();
+    let path = server.data().join("latchkey.redb");
+    let mut bytes = fs::read(&path).unwrap();
+    for byte in &mut bytes[4096..] {
+        *byte ^= 0x55;
+    }
+    fs::write(&path, &bytes).unwrap();
+    for command in ["serve", "check"] {
+        assert_fails(&server.run(&[command, "--listen", "127.0.0.1:0"]), 1, "is damaged");
+    }
+    assert!(fs::read(&path).unwrap() == bytes);
+}
+
+#[test]
+fn a_store_without_permission_is_refused() {
+    let mut server = server_with_alice();
+    server.stop();
+    let path = server.data().join("latchkey.redb");
+    let mut command = server.command(&["serve", "--listen", "127.0.0.1:0"]);
+    if is_root() {
+        // To root nothing is forbidden: let a copy of the program run as nobody, who may look but not read.
+        let copy = server.folder().join("latchkey");
+        fs::copy(command.get_program(), &copy).unwrap();
+        for path in [server.folder(), &copy, &server.data()] {
+            fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+        }
+        command = Command::new(copy);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .current_dir(server.folder())
+            .env_clear()
+            .uid(65_534);
+    } else {
+        fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
+    }
+    assert_fails(&command.output().unwrap(), 1, "no permission to read and write the store");
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    server.start();
+    server.login("alice");
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout == b"0\n"
+}
+
+/// A shell that runs the server where no file may grow past `kibibytes`, and a write beyond that fails.
+fn with_a_full_disk(server: &Server, arguments: &str, kibibytes: u32) -> Output {
+    let program = server.command(&[]).get_program().to_string_lossy().into_owned();
+    // Bash counts in KiB; the signal that would kill the process is ignored, so the write fails instead.
+    let script = format!("trap '' XFSZ; ulimit -f {kibibytes}; exec {program} {arguments}");
+    Command::new("bash").args(["-c", &script]).current_dir(server.folder()).output().unwrap()
+}
+
+#[test]
+fn a_full_disk_is_said_and_what_was_acknowledged_is_still_there() {
+    let fresh = Setup::new(SERVER).stopped();
+    let output = with_a_full_disk(&fresh, "serve --listen 127.0.0.1:0", 64);
+    assert_fails(&output, 1, "no room left to write the store");
+    let mut retried = fresh;
+    retried.start();
+    retried.add_user("alice");
+    retried.login("alice");
+    retried.stop();
+
+    let len = fs::metadata(retried.data().join("latchkey.redb")).unwrap().len() / 1024;
+    for kibibytes in [64, u32::try_from(len).unwrap() / 2] {
+        let output = with_a_full_disk(&retried, "user disable alice", kibibytes);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(!message.contains("panicked"), "{message}");
+    }
+    retried.start();
+    retried.add_user("bob");
+    retried.login("bob");
+}
+
+#[test]
+fn a_lost_foreign_or_public_key_file_is_refused_and_the_right_one_goes_on() {
+    let mut server = server_with_alice();
+    let tokens = server.login("alice");
+    server.stop();
+    let path = server.data().join("keys");
+    let ours = fs::read_to_string(&path).unwrap();
+
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    assert_fails(&server.run(&["serve", "--listen", "127.0.0.1:0"]), 1, "chmod 600");
+    fs::remove_file(&path).unwrap();
+    assert_fails(&server.run(&["serve", "--listen", "127.0.0.1:0"]), 1, "is gone");
+    let foreign = format!("latchkey-keys 1\n1 {}\n", "A".repeat(43));
+    fs::write(&path, foreign).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    assert_fails(&server.run(&["serve", "--listen", "127.0.0.1:0"]), 1, "another key 1");
+
+    fs::write(&path, ours).unwrap();
+    server.start();
+    assert_eq!(server.get("/api/me", &tokens.access).status, 200);
+}
