@@ -49,6 +49,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 #![cfg_attr(not(any(feature = "ureq", test)), no_std)]
 
 mod advice;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod grant;
 mod moment;
 mod outcome;

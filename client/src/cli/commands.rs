@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::thread;
 use std::time::Duration;
 
-use latchkey_client::{Client, Error, FileStore, Identity, Origin, Response};
+use crate::{Client, Error, FileStore, Identity, Origin, Response};
 
 use super::arguments::{Arguments, Command, Get, Login, Logout};
 use super::trouble::Trouble;

@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `latchkey-client`: what can be typed, and which part answers it.
 
 mod arguments;
 mod commands;
@@ -6,5 +6,14 @@ mod password;
 mod state;
 mod trouble;
 
-pub(crate) use self::arguments::Arguments;
-pub(crate) use self::commands::run;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Runs the command line of this process to its end.
+pub fn main() -> ExitCode {
+    match commands::run(arguments::Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => trouble.report(),
+    }
+}

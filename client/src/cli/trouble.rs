@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use latchkey_client::Error;
+use crate::Error;
 
 const FAILED: u8 = 1;
 const SIGNED_OUT: u8 = 3;

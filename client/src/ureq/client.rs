@@ -158,6 +158,10 @@ impl Client {
 
     /// Does what the session says until the request is answered.
     fn request(&self, method: &Method, target: &str, json: Option<&[u8]>) -> Result<Response, Error> {
+        // A wrong address is told before a refresh is spent on it.
+        if let Some(identity) = &self.shared().identity {
+            identity.origin.resolve(target)?;
+        }
         let mut request = Request::new();
         loop {
             let mut shared = self.shared();
