@@ -1,0 +1,10 @@
+//! Firmware that does nothing with what it receives: what every other one is measured against.
+#![no_std]
+#![no_main]
+
+use latchkey_firmware::{entry, finish, received};
+
+#[entry]
+fn main() -> ! {
+    finish(!received("a token").is_empty())
+}
