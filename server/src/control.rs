@@ -8,7 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -25,10 +26,12 @@ const COMMAND_LEN_MAX: u64 = 4096;
 /// How long a peer may take to send its command or to take the answer.
 const PEER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The socket of a running server; dropping it removes the file.
+/// The socket of a running server; dropping it finishes the command under way and removes the file.
 #[derive(Debug)]
 pub struct Control {
     path: PathBuf,
+    stopping: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Control {
@@ -46,19 +49,28 @@ impl Control {
         }
         let listener = UnixListener::bind(&path)?;
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-        thread::Builder::new().name("control".to_owned()).spawn(move || {
-            for stream in listener.incoming() {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&stopping);
+        let thread = thread::Builder::new().name("control".to_owned()).spawn(move || {
+            for stream in listener.incoming().take_while(|_| !stop.load(Ordering::Acquire)) {
                 if let Err(error) = stream.and_then(|stream| answer(&app, stream)) {
                     log::warn!("a command through the control socket was not answered: {error}");
                 }
             }
         })?;
-        Ok(Self { path })
+        Ok(Self { path, stopping, thread: Some(thread) })
     }
 }
 
 impl Drop for Control {
     fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Release);
+        // The thread waits for a connection, so it gets one. If it cannot have one, it ends with the process.
+        let woken = UnixStream::connect(&self.path).is_ok();
+        if let Some(thread) = self.thread.take().filter(|_| woken) {
+            // A panic there has been printed already.
+            let _ = thread.join();
+        }
         // A socket that stays behind does no harm: the next server removes it.
         let _ = fs::remove_file(&self.path);
     }

@@ -132,6 +132,30 @@ fn check_reports_settings_and_store_and_changes_nothing() {
 }
 
 #[test]
+fn after_kill_9_check_says_that_the_store_was_not_closed_and_after_sigterm_that_it_is_fine() {
+    let mut server = Setup::new(SERVER).start();
+    server.add_user("alice");
+    server.kill();
+    let killed = stdout(&server.run(&["check"]));
+    assert!(killed.contains("was not closed"), "{killed}");
+    server.start();
+    server.stop();
+    let stopped = stdout(&server.run(&["check"]));
+    assert!(stopped.contains("store      ok, 1 users"), "{stopped}");
+}
+
+#[test]
+fn commands_other_than_add_make_no_folder() {
+    let server = Setup::new(SERVER).stopped();
+    for arguments in
+        [["user", "list"].as_slice(), &["user", "enable", "x"], &["user", "delete", "x", "--yes"]]
+    {
+        assert_fails(&server.run(arguments), "there is no store at ./latchkey-data/latchkey.redb");
+    }
+    assert!(!server.data().exists());
+}
+
+#[test]
 fn a_password_is_one_line_of_standard_input_of_either_line_end() {
     let server = Setup::new(SERVER).start();
     for (name, input) in [

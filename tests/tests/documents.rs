@@ -18,7 +18,8 @@ fn env_example_lists_every_setting_with_its_purpose_range_and_default() {
     assert_eq!(names.len(), SETTINGS.len());
     for setting in SETTINGS {
         let assignment = format!("#{}=", setting.name);
-        let (before, after) = example.split_once(&assignment).unwrap_or_else(|| panic!("{} is missing", setting.name));
+        let (before, after) =
+            example.split_once(&assignment).unwrap_or_else(|| panic!("{} is missing", setting.name));
         let comment = before.lines().last().unwrap();
         assert!(comment.starts_with(&format!("# {}: {}", setting.help, setting.range)), "{comment}");
         let value = after.lines().next().unwrap();

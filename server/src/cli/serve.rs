@@ -59,6 +59,8 @@ pub(super) fn serve(settings: &Settings) -> Result<(), Failure> {
     log::info!("stopping");
     drop(control);
     http.stop();
+    // The last handle: dropping it writes what still waits and closes the store.
+    drop(app);
     match reason {
         Ok(Stop::StoreFailed) => Err(Failure {
             message: "the store has failed; look at the disk, then start again: nothing acknowledged is lost"

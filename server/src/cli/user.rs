@@ -108,6 +108,11 @@ pub(super) fn run(settings: &Settings, command: UserCommand) -> Result<(), Failu
 
 /// Runs a command over the store itself, or through the server that has it open.
 fn perform(settings: &Settings, command: Command) -> Result<Answer, Failure> {
+    let makes_the_folder = matches!(command, Command::AddUser { .. });
+    if !makes_the_folder && !folder::exists(settings) {
+        let path = folder::store_path(settings);
+        return Err(format!("there is no store at {}; choose its folder with --data", path.display()).into());
+    }
     match folder::open(settings, |_| {}) {
         Ok(opened) => {
             let hasher = Hasher::new(1, settings.argon2_profile);

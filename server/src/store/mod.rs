@@ -180,11 +180,17 @@ impl OpenError {
     pub fn is_in_use(&self) -> bool {
         matches!(self.reason, OpenFailure::InUse)
     }
+
+    /// Whether the process that had the store open was killed, so that only opening it to write can mend it.
+    pub fn is_not_closed(&self) -> bool {
+        matches!(self.reason, OpenFailure::NotClosed)
+    }
 }
 
 #[derive(Debug)]
 enum OpenFailure {
     InUse,
+    NotClosed,
     NewerSchema(u32),
     Io(io::Error),
     Damaged(String),
@@ -197,6 +203,11 @@ impl fmt::Display for OpenError {
             OpenFailure::InUse => write!(
                 f,
                 "the store {path} is in use by another latchkey; stop that one, or choose another folder with --data"
+            ),
+            OpenFailure::NotClosed => write!(
+                f,
+                "the store {path} was not closed, as after a power cut; nothing acknowledged is lost, \
+                 and the next start of the server verifies and mends it"
             ),
             OpenFailure::NewerSchema(schema) => write!(
                 f,
@@ -242,6 +253,7 @@ impl From<DatabaseError> for OpenFailure {
     fn from(error: DatabaseError) -> Self {
         match error {
             DatabaseError::DatabaseAlreadyOpen => Self::InUse,
+            DatabaseError::RepairAborted => Self::NotClosed,
             DatabaseError::Storage(error) => error.into(),
             other => Self::Damaged(other.to_string()),
         }
