@@ -24,12 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Setup {
     program: PathBuf,
     settings: Vec<(String, String)>,
+    file_limit_kib: Option<u64>,
 }
 
 impl Setup {
     /// The server `program` with its defaults; pass `env!("CARGO_BIN_EXE_server-under-test")`.
     pub fn new(program: &str) -> Self {
-        Self { program: program.into(), settings: Vec::new() }
+        Self { program: program.into(), settings: Vec::new(), file_limit_kib: None }
     }
 
     /// Sets `LATCHKEY_{name}`.
@@ -105,9 +106,14 @@ impl Server {
 
     /// Asks the server to stop with SIGTERM; returns its exit code.
     pub fn stop(&mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("the server runs");
-        let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+        let killed = Command::new("kill").arg(self.pid().to_string()).status().unwrap();
         assert!(killed.success());
+        self.wait()
+    }
+
+    /// Waits until the server has ended, and returns its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("the server runs");
         let deadline = Instant::now() + PATIENCE;
         loop {
             match child.try_wait().unwrap() {
@@ -146,9 +152,23 @@ impl Server {
         self.folder().join("latchkey-data")
     }
 
+    /// From now on no file may grow past so many KiB, as on a full disk; `None` lifts the limit.
+    pub fn limit_files(&mut self, kibibytes: Option<u64>) {
+        self.setup.file_limit_kib = kibibytes;
+    }
+
     /// The server binary with these arguments, this folder and these settings, and nothing else from outside.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.setup.program);
+        let mut command = match self.setup.file_limit_kib {
+            None => Command::new(&self.setup.program),
+            Some(kibibytes) => {
+                // Bash counts in KiB. The signal that would kill the process is ignored, so the write fails instead.
+                let script = format!("trap '' XFSZ; ulimit -f {kibibytes}; exec \"$0\" \"$@\"");
+                let mut bash = Command::new("bash");
+                bash.args(["-c", &script]).arg(&self.setup.program);
+                bash
+            }
+        };
         command.args(arguments).current_dir(self.folder()).env_clear().stdin(Stdio::null());
         command.envs(self.setup.settings.iter().map(|(name, value)| (name, value)));
         command

@@ -177,15 +177,21 @@ fn a_damaged_store_is_refused_and_left_as_it_is() {
     let mut server = server_with_alice();
     server.stop();
     let path = server.data().join("latchkey.redb");
-    let mut bytes = fs::read(&path).unwrap();
-    for byte in &mut bytes[4096..] {
-        *byte ^= 0x55;
+    let good = fs::read(&path).unwrap();
+    let everything_flipped = good.iter().map(|byte| byte ^ 0x55).collect();
+    let pages_flipped =
+        [&good[..4096], &good[4096..].iter().map(|byte| byte ^ 0x55).collect::<Vec<_>>()].concat();
+    let cut_short = good[..good.len() / 2].to_vec();
+    for bad in [everything_flipped, pages_flipped, cut_short] {
+        fs::write(&path, &bad).unwrap();
+        for command in ["check", "serve"] {
+            assert_fails(&server.run(&[command, "--listen", "127.0.0.1:0"]), 1, "is damaged");
+            assert!(fs::read(&path).unwrap() == bad, "{command} changed the file");
+        }
     }
-    fs::write(&path, &bytes).unwrap();
-    for command in ["serve", "check"] {
-        assert_fails(&server.run(&[command, "--listen", "127.0.0.1:0"]), 1, "is damaged");
-    }
-    assert!(fs::read(&path).unwrap() == bytes);
+    fs::write(&path, &good).unwrap();
+    server.start();
+    server.login("alice");
 }
 
 #[test]
@@ -221,34 +227,65 @@ fn is_root() -> bool {
     output.stdout == b"0\n"
 }
 
-/// A shell that runs the server where no file may grow past `kibibytes`, and a write beyond that fails.
-fn with_a_full_disk(server: &Server, arguments: &str, kibibytes: u32) -> Output {
-    let program = server.command(&[]).get_program().to_string_lossy().into_owned();
-    // Bash counts in KiB; the signal that would kill the process is ignored, so the write fails instead.
-    let script = format!("trap '' XFSZ; ulimit -f {kibibytes}; exec {program} {arguments}");
-    Command::new("bash").args(["-c", &script]).current_dir(server.folder()).output().unwrap()
+#[test]
+fn a_store_of_a_newer_schema_is_refused_and_left_as_it_is() {
+    let mut server = server_with_alice();
+    server.stop();
+    let path = server.data().join("latchkey.redb");
+    let meta: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(meta).unwrap().insert("schema", 2_u32.to_be_bytes().as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    for command in ["serve", "check"] {
+        assert_fails(&server.run(&[command, "--listen", "127.0.0.1:0"]), 1, "run the newer latchkey");
+    }
 }
 
 #[test]
-fn a_full_disk_is_said_and_what_was_acknowledged_is_still_there() {
-    let fresh = Setup::new(SERVER).stopped();
-    let output = with_a_full_disk(&fresh, "serve --listen 127.0.0.1:0", 64);
+fn a_disk_that_is_full_at_the_first_start_is_said_and_the_next_start_goes_on() {
+    let mut server = Setup::new(SERVER).stopped();
+    server.limit_files(Some(64));
+    let output = server.run(&["serve", "--listen", "127.0.0.1:0"]);
     assert_fails(&output, 1, "no room left to write the store");
-    let mut retried = fresh;
-    retried.start();
-    retried.add_user("alice");
-    retried.login("alice");
-    retried.stop();
+    server.limit_files(None);
+    server.start();
+    server.add_user("alice");
+    server.login("alice");
+}
 
-    let len = fs::metadata(retried.data().join("latchkey.redb")).unwrap().len() / 1024;
-    for kibibytes in [64, u32::try_from(len).unwrap() / 2] {
-        let output = with_a_full_disk(&retried, "user disable alice", kibibytes);
-        let message = String::from_utf8_lossy(&output.stderr);
-        assert!(!message.contains("panicked"), "{message}");
+#[test]
+fn a_disk_that_fills_up_stops_the_server_and_loses_nothing_acknowledged() {
+    let mut server = server_with_alice();
+    server.stop();
+    let len = fs::metadata(server.data().join("latchkey.redb")).unwrap().len();
+    server.limit_files(Some(len / 1024));
+    server.start();
+
+    let mut acknowledged = Vec::new();
+    let refused = loop {
+        let added = server.run_with_input(
+            &["user", "add", &format!("user-{}", acknowledged.len()), "--password-stdin"],
+            PASSWORD,
+        );
+        if !added.status.success() {
+            break added;
+        }
+        acknowledged.push(format!("user-{}", acknowledged.len()));
+        assert!(acknowledged.len() < 10_000, "the disk never fills up");
+    };
+    assert_fails(&refused, 1, "the store has failed");
+    assert_eq!(server.wait(), Some(74), "{}", server.log());
+    assert!(server.log().contains("look at the disk"), "{}", server.log());
+
+    server.limit_files(None);
+    server.start();
+    let list = String::from_utf8(server.run(&["user", "list"]).stdout).unwrap();
+    for name in &acknowledged {
+        assert!(list.contains(name.as_str()), "{name} is lost");
     }
-    retried.start();
-    retried.add_user("bob");
-    retried.login("bob");
+    server.login("alice");
 }
 
 #[test]

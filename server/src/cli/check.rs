@@ -23,7 +23,6 @@ pub(super) fn check(given: &Given, settings: &Settings) -> Result<(), Failure> {
         Err(error) if error.is_in_use() => {
             println!("store      in use by a running server, which verified it when it started");
         }
-        Err(error) if error.is_not_closed() => println!("store      {error}"),
         Err(error) => return Err(error.into()),
     }
     Ok(())

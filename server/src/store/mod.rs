@@ -4,6 +4,7 @@
 //! puts what changed; whatever commands wait are committed together, and each is answered only after the commit.
 
 mod codec;
+mod overlay;
 mod tables;
 mod writer;
 
@@ -14,9 +15,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use redb::{Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, StorageError};
+use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
 
 use crate::time::UnixMillis;
+use overlay::Overlay;
 pub use tables::{Reads, Writes};
 use writer::Writer;
 
@@ -56,11 +58,7 @@ impl Store {
             .mode(0o600)
             .open(path)
             .map_err(|error| failed(OpenFailure::Io(error)))?;
-        let database = redb::Builder::new()
-            .set_cache_size(CACHE_LEN)
-            .set_check_integrity_on_open(true)
-            .create(path)
-            .map_err(|error| failed(error.into()))?;
+        let database = builder().create(path).map_err(|error| failed(error.into()))?;
         let schema = tables::schema(&database).map_err(|error| failed(error.into()))?;
         match schema {
             None => tables::create(&database).map_err(|error| failed(error.into()))?,
@@ -71,13 +69,19 @@ impl Store {
         Ok(Self { writer: Writer::start(Arc::clone(&database), on_failure), database })
     }
 
-    /// Looks at the store at `path` without changing a byte of it, and counts what it finds.
+    /// Verifies the store at `path` as [`open`](Self::open) does, without changing a byte of it, and counts what it
+    /// holds.
     ///
     /// # Errors
     /// [`OpenError`] as for [`open`](Self::open), and also when a record cannot be read.
     pub fn inspect(path: &Path) -> Result<Contents, OpenError> {
         let failed = |reason| OpenError { path: path.to_owned(), reason };
-        let database = ReadOnlyDatabase::open(path).map_err(|error| failed(error.into()))?;
+        // Open for writing because of the lock; the overlay writes nothing.
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let overlay = Overlay::new(file.map_err(|error| failed(OpenFailure::Io(error)))?);
+        let database = overlay
+            .and_then(|overlay| builder().create_with_backend(overlay))
+            .map_err(|error| failed(error.into()))?;
         match tables::schema(&database).map_err(|error| failed(error.into()))? {
             Some(tables::SCHEMA) => {}
             Some(newer) => return Err(failed(OpenFailure::NewerSchema(newer))),
@@ -118,6 +122,13 @@ impl Store {
     pub fn highest_time_seen(&self) -> Result<UnixMillis, StoreError> {
         self.read(Reads::highest_time_seen)
     }
+}
+
+/// How redb opens a file: a plain open would trust flipped bits, and panic at some.
+fn builder() -> redb::Builder {
+    let mut builder = redb::Builder::new();
+    builder.set_cache_size(CACHE_LEN).set_check_integrity_on_open(true);
+    builder
 }
 
 /// What [`Store::inspect`] counted.
@@ -180,17 +191,11 @@ impl OpenError {
     pub fn is_in_use(&self) -> bool {
         matches!(self.reason, OpenFailure::InUse)
     }
-
-    /// Whether the process that had the store open was killed, so that only opening it to write can mend it.
-    pub fn is_not_closed(&self) -> bool {
-        matches!(self.reason, OpenFailure::NotClosed)
-    }
 }
 
 #[derive(Debug)]
 enum OpenFailure {
     InUse,
-    NotClosed,
     NewerSchema(u32),
     Io(io::Error),
     Damaged(String),
@@ -203,11 +208,6 @@ impl fmt::Display for OpenError {
             OpenFailure::InUse => write!(
                 f,
                 "the store {path} is in use by another latchkey; stop that one, or choose another folder with --data"
-            ),
-            OpenFailure::NotClosed => write!(
-                f,
-                "the store {path} was not closed, as after a power cut; nothing acknowledged is lost, \
-                 and the next start of the server verifies and mends it"
             ),
             OpenFailure::NewerSchema(schema) => write!(
                 f,
@@ -253,7 +253,6 @@ impl From<DatabaseError> for OpenFailure {
     fn from(error: DatabaseError) -> Self {
         match error {
             DatabaseError::DatabaseAlreadyOpen => Self::InUse,
-            DatabaseError::RepairAborted => Self::NotClosed,
             DatabaseError::Storage(error) => error.into(),
             other => Self::Damaged(other.to_string()),
         }
