@@ -5,12 +5,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{Event, Log, Occurrence};
 use crate::clock::Clock;
 use crate::command;
 use crate::entropy;
 use crate::hasher::Hasher;
+use crate::keys::{KeyFileError, KeyRing, Keys};
 use crate::password::{Password, Weakness};
-use crate::store::{Store, StoreError};
+use crate::session::{Session, SessionId};
+use crate::store::{Reads, Store, StoreError};
+use crate::time::UnixMillis;
 use crate::user::{Name, NameError, Role, UserId};
 
 /// A command.
@@ -47,6 +51,45 @@ pub enum Command {
     },
     /// Lists the users.
     ListUsers,
+    /// Lists living sessions.
+    ListSessions {
+        /// Of this user only.
+        user: Option<String>,
+    },
+    /// Ends a session.
+    RevokeSession {
+        /// Its handle.
+        session: String,
+    },
+    /// Ends every session of a user.
+    RevokeSessions {
+        /// Whose.
+        user: String,
+    },
+    /// Lists the master keys.
+    ListKeys,
+    /// Adds a master key, which signs from now on.
+    RotateKey,
+    /// Removes a master key.
+    RetireKey {
+        /// Which.
+        kid: u8,
+        /// Also when sessions still need it; they end.
+        force: bool,
+    },
+    /// Reads the newest entries of a log.
+    ReadAudit {
+        /// Which log.
+        log: Log,
+        /// Only entries from this number on.
+        from: u64,
+        /// At most so many.
+        limit: u64,
+    },
+    /// Verifies both logs.
+    VerifyAudit,
+    /// Lowers the stored time to the system clock and ends all sessions.
+    AcceptClock,
 }
 
 /// What came of a command.
@@ -57,6 +100,97 @@ pub enum Answer {
     Done,
     /// The users, in the order of their names.
     Users(Vec<UserRow>),
+    /// Living sessions.
+    Sessions(Vec<SessionRow>),
+    /// The master keys, the signing one last.
+    Keys(Vec<KeyRow>),
+    /// The id of a new master key.
+    Rotated(u8),
+    /// Entries of a log, oldest first.
+    Audit(Vec<AuditRow>),
+    /// What came of verifying the logs.
+    AuditVerified(Vec<Verified>),
+    /// By how many seconds the time was lowered.
+    ClockLowered(u64),
+}
+
+/// A session in a list; times are seconds of Unix time.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SessionRow {
+    /// The handle: the `sid` claim.
+    pub session: String,
+    /// The user's name.
+    pub user: String,
+    /// What the user signed in with.
+    pub label: String,
+    /// Where the session was last refreshed from.
+    pub address: String,
+    /// When the user signed in.
+    pub created: u64,
+    /// When the refresh token was issued.
+    pub last_refresh: u64,
+    /// When it ends unless it is refreshed.
+    pub expires: u64,
+}
+
+/// A master key in a list.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeyRow {
+    /// The id: the `kid` of access tokens.
+    pub kid: u8,
+    /// Whether it signs new tokens.
+    pub signs: bool,
+    /// Living sessions whose refresh token it may have issued.
+    pub needed_by_sessions: usize,
+}
+
+/// An entry of a log; the time is seconds of Unix time.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// Counts the entries of the log.
+    pub number: u64,
+    /// When it happened first.
+    pub time: u64,
+    /// How often within the minute.
+    pub count: u32,
+    /// What happened.
+    pub event: Event,
+    /// The user's id, and the name while there is such a user.
+    pub user: Option<String>,
+    /// The user's name, while there is such a user.
+    pub name: Option<String>,
+    /// The session's handle.
+    pub session: Option<String>,
+    /// From where.
+    pub address: Option<String>,
+    /// For a reuse: from where the session was last refreshed.
+    pub other_address: Option<String>,
+}
+
+/// What came of verifying a log.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Verified {
+    /// Which log.
+    pub log: Log,
+    /// Entries in the ring.
+    pub entries: u64,
+    /// The first entry that is not as it was written, or missing.
+    pub broken_at: Option<u64>,
+    /// Entries whose key was retired, so that only their neighbours vouch for them.
+    pub without_key: u64,
+}
+
+/// What administration works with.
+#[derive(Clone, Copy, Debug)]
+pub struct Office<'a> {
+    /// Users, sessions and logs.
+    pub store: &'a Store,
+    /// The master keys.
+    pub keys: &'a KeyRing,
+    /// Hashes passwords.
+    pub hasher: &'a Hasher,
+    /// The time.
+    pub clock: &'a Clock,
 }
 
 /// A user in a list.
@@ -88,6 +222,14 @@ pub enum Refusal {
     NoSuchUser,
     /// The password does not meet the rules.
     WeakPassword(Vec<Weakness>),
+    /// There is no living session of that handle.
+    NoSuchSession,
+    /// The key cannot be changed, and why.
+    Key(String),
+    /// So many sessions still need the key.
+    KeyNeeded(usize),
+    /// The clock is not behind.
+    ClockFine,
     /// The password pool is full.
     Busy,
     /// The store refused, and what it said.
@@ -104,6 +246,14 @@ impl fmt::Display for Refusal {
                 let reasons: Vec<_> = reasons.iter().map(Weakness::to_string).collect();
                 f.write_str(&reasons.join(", and "))
             }
+            Self::NoSuchSession => f.write_str("there is no such session; `latchkey session list` shows all"),
+            Self::Key(reason) => f.write_str(reason),
+            Self::KeyNeeded(sessions) => write!(
+                f,
+                "{sessions} living sessions may still hold refresh tokens of this key and would end; \
+                 wait until they have refreshed twice, or say --force"
+            ),
+            Self::ClockFine => f.write_str("the system clock is not behind; there is nothing to accept"),
             Self::Busy => f.write_str("the server is checking too many passwords; try again"),
             Self::Store(reason) => f.write_str(reason),
         }
@@ -115,6 +265,12 @@ impl std::error::Error for Refusal {}
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::Store(error.to_string())
+    }
+}
+
+impl From<KeyFileError> for Refusal {
+    fn from(error: KeyFileError) -> Self {
+        Self::Key(error.to_string())
     }
 }
 
@@ -134,7 +290,8 @@ impl From<crate::hasher::Busy> for Refusal {
 ///
 /// # Errors
 /// [`Refusal`]; then nothing has changed.
-pub fn run(store: &Store, hasher: &Hasher, clock: &Clock, command: Command) -> Result<Answer, Refusal> {
+pub fn run(office: &Office<'_>, command: Command) -> Result<Answer, Refusal> {
+    let Office { store, hasher, clock, .. } = *office;
     let now = clock.now();
     match command {
         Command::AddUser { name, role, password } => {
@@ -149,13 +306,15 @@ pub fn run(store: &Store, hasher: &Hasher, clock: &Clock, command: Command) -> R
             let name: Name = name.parse()?;
             let password_hash = new_hash(hasher, &name, &password)?;
             change(store, move |writes| {
-                command::change_user(writes, &name, now, |user| user.password_hash = password_hash)
+                let event = Event::PasswordSet;
+                command::change_user(writes, &name, event, now, |user| user.password_hash = password_hash)
             })
         }
         Command::SetDisabled { name, disabled } => {
             let name: Name = name.parse()?;
+            let event = if disabled { Event::UserDisabled } else { Event::UserEnabled };
             change(store, move |writes| {
-                command::change_user(writes, &name, now, |user| user.disabled = disabled)
+                command::change_user(writes, &name, event, now, |user| user.disabled = disabled)
             })
         }
         Command::DeleteUser { name } => {
@@ -181,7 +340,210 @@ pub fn run(store: &Store, hasher: &Hasher, clock: &Clock, command: Command) -> R
             })?;
             Ok(Answer::Users(users))
         }
+        Command::ListSessions { user } => list_sessions(store, user.as_deref(), now),
+        Command::RevokeSession { session } => {
+            let id = SessionId::from_handle(&session).ok_or(Refusal::NoSuchSession)?;
+            let ended = store.write(move |writes| {
+                command::end_session(writes, id.user(), id, Event::SessionRevoked, now)
+            })?;
+            ended.then_some(Answer::Done).ok_or(Refusal::NoSuchSession)
+        }
+        Command::RevokeSessions { user } => {
+            let name: Name = user.parse()?;
+            change(store, move |writes| {
+                command::change_user(writes, &name, Event::SessionRevoked, now, |_| {})
+            })
+        }
+        Command::ListKeys => {
+            let keys = office.keys.current();
+            let needed = |kid| sessions_that_need(store, kid, now);
+            let rows = keys.kids().map(|kid| {
+                let signs = kid == keys.signing_kid();
+                Ok(KeyRow { kid, signs, needed_by_sessions: needed(kid)?.len() })
+            });
+            Ok(Answer::Keys(rows.collect::<Result<_, StoreError>>()?))
+        }
+        Command::RotateKey => {
+            let kid = office.keys.rotate()?;
+            remember_keys(office, Event::KeyRotated)?;
+            Ok(Answer::Rotated(kid))
+        }
+        Command::RetireKey { kid, force } => retire_key(office, kid, force, now),
+        Command::ReadAudit { log, from, limit } => read_audit(store, log, from, limit),
+        Command::VerifyAudit => {
+            let keys = office.keys.current();
+            let verify = |log| store.read(|reads| verify_log(reads, log, &keys));
+            Ok(Answer::AuditVerified(vec![verify(Log::Main)?, verify(Log::Refusals)?]))
+        }
+        Command::AcceptClock => {
+            let behind_secs = clock.secs_behind();
+            if behind_secs == 0 {
+                return Err(Refusal::ClockFine);
+            }
+            let accepted = clock.accept_system_time();
+            store.write(move |writes| command::accept_clock(writes, accepted))?;
+            Ok(Answer::ClockLowered(behind_secs))
+        }
     }
+}
+
+/// Sessions are read in slices, so that no read stays open for long.
+const SLICE_LEN: usize = 4096;
+
+/// Runs `look` on every session record.
+fn each_session(
+    store: &Store,
+    mut look: impl FnMut(&Reads, SessionId, Session) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut after = SessionId([0; 16]);
+    loop {
+        let last = store.read(|reads| {
+            let slice = reads.sessions_after(after, SLICE_LEN)?;
+            let last = slice.last().map(|(id, _)| *id);
+            for (id, session) in slice {
+                look(reads, id, session)?;
+            }
+            Ok(last)
+        })?;
+        let Some(last) = last else { return Ok(()) };
+        after = last;
+    }
+}
+
+fn list_sessions(store: &Store, user: Option<&str>, now: UnixMillis) -> Result<Answer, Refusal> {
+    let only = match user {
+        Some(name) => {
+            let name: Name = name.parse()?;
+            let found = store.read(|reads| reads.user_named(&name))?;
+            Some(found.ok_or(Refusal::NoSuchUser)?.0)
+        }
+        None => None,
+    };
+    let mut rows = Vec::new();
+    let mut add = |reads: &Reads, id: SessionId, session: Session| {
+        let user = reads.user(id.user())?;
+        if let Some(user) = user.filter(|user| session.end_reason(Some(user), now).is_none()) {
+            rows.push(SessionRow {
+                session: id.handle(),
+                user: user.name,
+                address: session.address.to_string(),
+                created: session.created.as_secs(),
+                last_refresh: session.rotated_at.as_secs(),
+                expires: session.ends().as_secs(),
+                label: session.label,
+            });
+        }
+        Ok(())
+    };
+    match only {
+        None => each_session(store, add)?,
+        Some(user) => store.read(|reads| {
+            let mut sessions = reads.sessions_of(user)?.into_iter();
+            sessions.try_for_each(|(id, session)| add(reads, id, session))
+        })?,
+    }
+    Ok(Answer::Sessions(rows))
+}
+
+fn sessions_that_need(store: &Store, kid: u8, now: UnixMillis) -> Result<Vec<SessionId>, StoreError> {
+    let mut needing = Vec::new();
+    each_session(store, |reads, id, session| {
+        let needs =
+            session.needs_key(kid) && session.end_reason(reads.user(id.user())?.as_ref(), now).is_none();
+        if needs {
+            needing.push(id);
+        }
+        Ok(())
+    })?;
+    Ok(needing)
+}
+
+fn retire_key(office: &Office<'_>, kid: u8, force: bool, now: UnixMillis) -> Result<Answer, Refusal> {
+    if kid == office.keys.current().signing_kid() || !office.keys.current().kids().any(|known| known == kid) {
+        // The ring knows best how to say it.
+        office.keys.retire(kid)?;
+    }
+    let needing = sessions_that_need(office.store, kid, now)?;
+    if !needing.is_empty() && !force {
+        return Err(Refusal::KeyNeeded(needing.len()));
+    }
+    // The store forgets the key first: after a crash in between, a key more in the file does no harm.
+    let kept: Vec<_> = office.keys.current().fingerprints().into_iter().filter(|key| key[0] != kid).collect();
+    office.store.write(move |writes| {
+        writes.saw_time(now);
+        for id in needing {
+            writes.delete_session(id)?;
+        }
+        writes.note(Occurrence::of(Event::KeyRetired));
+        writes.put_key_fingerprints(&kept)
+    })?;
+    office.keys.retire(kid)?;
+    Ok(Answer::Done)
+}
+
+/// Tells the store which keys the file holds now.
+fn remember_keys(office: &Office<'_>, event: Event) -> Result<(), Refusal> {
+    let (keys, now) = (office.keys.current(), office.clock.now());
+    office.store.use_audit_key(keys.signing_audit_key().clone());
+    let fingerprints = keys.fingerprints();
+    office.store.write(move |writes| {
+        writes.saw_time(now);
+        writes.note(Occurrence::of(event));
+        writes.put_key_fingerprints(&fingerprints)
+    })?;
+    Ok(())
+}
+
+fn read_audit(store: &Store, log: Log, from: u64, limit: u64) -> Result<Answer, Refusal> {
+    let rows = store.read(|reads| {
+        let next = reads.head(log)?.next;
+        let first = reads.oldest(log)?.max(from).max(next.saturating_sub(limit));
+        let mut rows = Vec::new();
+        for number in first..next {
+            let (entry, _) = reads.entry(log, number)?.ok_or(StoreError::damaged())?;
+            let Occurrence { event, user, session, address, other_address } = entry.occurrence;
+            let name = user.map(|user| reads.user(user)).transpose()?.flatten().map(|user| user.name);
+            rows.push(AuditRow {
+                number: entry.number,
+                time: entry.time.as_secs(),
+                count: entry.count,
+                event,
+                user: user.map(|user| user.to_string()),
+                name,
+                session: session.map(SessionId::handle),
+                address: address.map(|address| address.to_string()),
+                other_address: other_address.map(|address| address.to_string()),
+            });
+        }
+        Ok(rows)
+    })?;
+    Ok(Answer::Audit(rows))
+}
+
+/// Walks a log from its oldest entry to its head, each entry vouching for the one before.
+fn verify_log(reads: &Reads, log: Log, keys: &Keys) -> Result<Verified, StoreError> {
+    let (head, oldest) = (reads.head(log)?, reads.oldest(log)?);
+    let mut verified = Verified { log, entries: head.next - oldest, broken_at: None, without_key: 0 };
+    // The oldest entry's own predecessor is gone, so nothing is known of it.
+    let mut expected = None;
+    for number in oldest..head.next {
+        // An entry that cannot even be read is broken too, not a reason to stop looking.
+        let entry = reads.entry(log, number).ok().flatten();
+        let Some((entry, record)) = entry.filter(|(entry, _)| entry.number == number) else {
+            verified.broken_at = Some(number);
+            return Ok(verified);
+        };
+        if expected.is_some_and(|mac| mac != entry.previous) {
+            verified.broken_at = Some(number - 1);
+            return Ok(verified);
+        }
+        expected = keys.audit(entry.kid).map(|key| key.mac(&record));
+        verified.without_key += u64::from(expected.is_none());
+    }
+    if expected.is_some_and(|mac| mac != head.mac) {
+        verified.broken_at = Some(head.next - 1);
+    }
+    Ok(verified)
 }
 
 fn new_hash(hasher: &Hasher, name: &Name, password: &Password) -> Result<crate::user::PasswordHash, Refusal> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::UnixMillis;
 
@@ -32,6 +32,14 @@ impl Clock {
         UnixMillis(before.max(system_at_anchor).saturating_add(elapsed))
     }
 
+    /// Goes back to the system clock, as an administrator has to order: until then time only goes forward.
+    pub fn accept_system_time(&self) -> UnixMillis {
+        let elapsed = u64::try_from(self.anchor.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = system_time();
+        self.millis_at_anchor.store(now.0.saturating_sub(elapsed), Ordering::Relaxed);
+        now
+    }
+
     /// Seconds by which the system clock is behind the server's time, 0 when it is not.
     pub fn secs_behind(&self) -> u64 {
         system_time().secs_until(self.now())
@@ -41,6 +49,12 @@ impl Clock {
 /// The system's time for a log line, in the form of RFC 3339.
 pub fn timestamp() -> impl fmt::Display {
     humantime::format_rfc3339_millis(SystemTime::now())
+}
+
+/// Seconds of Unix time as people read them, in the form of RFC 3339.
+pub fn format_unix_secs(secs: u64) -> String {
+    const END_OF_9999: u64 = 253_402_300_799;
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(secs.min(END_OF_9999))).to_string()
 }
 
 /// What the system clock shows; 1970 when it is set before that.
@@ -59,6 +73,14 @@ mod tests {
         let clock = Clock::starting_at(an_hour_ahead);
         assert!(clock.now() >= an_hour_ahead);
         assert!(clock.secs_behind() >= 3599);
+    }
+
+    #[test]
+    fn time_goes_back_only_when_that_is_accepted() {
+        let clock = Clock::starting_at(system_time().plus_secs(3600));
+        clock.accept_system_time();
+        assert_eq!(clock.secs_behind(), 0);
+        assert!(clock.now() < system_time().plus_secs(60));
     }
 
     #[test]

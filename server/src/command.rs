@@ -3,8 +3,12 @@
 //! They run inside the store's transaction, one after another, so what a command read is still true when it writes.
 //! Time and random bytes are arguments.
 
+use std::net::IpAddr;
+
+use crate::audit::{Event, Occurrence};
 use crate::session::{
-    Decision, EndReason, Policy, Presented, SESSIONS_PER_USER_MAX, Session, SessionId, decide,
+    self, Decision, Declined, EndReason, Policy, Presented, Repetition, Rotation, SESSIONS_PER_USER_MAX,
+    Session, SessionId, decide,
 };
 use crate::store::{StoreError, Writes};
 use crate::time::UnixMillis;
@@ -24,7 +28,7 @@ pub struct SignIn {
     /// The master key that issues its first refresh token.
     pub kid: u8,
     /// Where the user signs in from.
-    pub address: std::net::IpAddr,
+    pub address: IpAddr,
     /// What the user signs in with.
     pub label: String,
 }
@@ -47,6 +51,7 @@ pub fn sign_in(
     make_room(writes, request.user, &user, now)?;
     let session = Session::begin(&user, request.kid, request.address, &request.label, now, policy);
     writes.put_session(request.id, &session)?;
+    writes.note(Occurrence::of_session(Event::SignedIn, request.id).from(session.address));
     Ok(Some((user, session)))
 }
 
@@ -73,11 +78,13 @@ pub struct Refreshed {
     pub current: Option<(User, Session)>,
 }
 
-/// Refreshes a session, or ends it when the rules say so; either is committed before the answer.
+/// Refreshes a session for somebody at `address`, or ends it when the rules say so; either is committed before the
+/// answer.
 pub fn refresh(
     writes: &mut Writes<'_>,
     id: SessionId,
     presented: Presented,
+    address: IpAddr,
     now: UnixMillis,
     policy: &Policy,
 ) -> Result<Refreshed, StoreError> {
@@ -85,10 +92,15 @@ pub fn refresh(
     let record = writes.session(id)?;
     let user = writes.user(id.user())?;
     let decision = decide(record.as_ref(), user.as_ref(), presented, now, policy);
+    if let Some(event) = worth_noting(&decision) {
+        let other_address = record.as_ref().filter(|_| event == Event::Reused).map(|record| record.address);
+        writes.note(Occurrence { other_address, ..Occurrence::of_session(event, id).from(address) });
+    }
     let session = match &decision {
         Decision::Rotate(next, _) => {
-            writes.put_session(id, next)?;
-            Some(next.clone())
+            let next = Session { address: session::canonical(address), ..next.clone() };
+            writes.put_session(id, &next)?;
+            Some(next)
         }
         Decision::Repeat(_) => record,
         Decision::Decline(_) | Decision::End(EndReason::Gone) => None,
@@ -100,17 +112,34 @@ pub fn refresh(
     Ok(Refreshed { decision, current: user.zip(session) })
 }
 
-/// Ends one session of `owner`; `false` when there is no such session alive.
+/// The event for the audit log that a decision is; the plain rotation, which is all day long, is none.
+fn worth_noting(decision: &Decision) -> Option<Event> {
+    match decision {
+        Decision::Rotate(_, Rotation::Ahead) => Some(Event::Ahead),
+        Decision::Repeat(Repetition::Concurrent) => Some(Event::Concurrent),
+        Decision::Repeat(Repetition::Retried) => Some(Event::Retried),
+        Decision::Decline(Declined::Superseded) => Some(Event::Superseded),
+        Decision::End(EndReason::Reused) => Some(Event::Reused),
+        Decision::Rotate(_, Rotation::Current)
+        | Decision::Repeat(Repetition::Unrotated)
+        | Decision::Decline(Declined::RetryKeyReused)
+        | Decision::End(EndReason::Gone | EndReason::Expired | EndReason::Revoked) => None,
+    }
+}
+
+/// Ends one session of `owner`, for the reason `event`; `false` when there is no such session alive.
 pub fn end_session(
     writes: &mut Writes<'_>,
     owner: UserId,
     id: SessionId,
+    event: Event,
     now: UnixMillis,
 ) -> Result<bool, StoreError> {
     writes.saw_time(now);
     let Some(session) = writes.session(id)?.filter(|_| id.user() == owner) else { return Ok(false) };
     let user = writes.user(owner)?;
     writes.delete_session(id)?;
+    writes.note(Occurrence::of_session(event, id));
     Ok(session.end_reason(user.as_ref(), now).is_none())
 }
 
@@ -119,6 +148,7 @@ pub fn end_all_sessions(writes: &mut Writes<'_>, id: UserId, now: UnixMillis) ->
     writes.saw_time(now);
     let Some(mut user) = writes.user(id)? else { return Ok(()) };
     user.end_all_sessions();
+    writes.note(Occurrence::of_user(Event::SignedOutEverywhere, id));
     writes.put_user(id, &user)
 }
 
@@ -146,6 +176,7 @@ pub fn change_password(
     session.auth_epoch = user.auth_epoch;
     writes.put_user(id, &user)?;
     writes.put_session(keep, &session)?;
+    writes.note(Occurrence::of_session(Event::PasswordChanged, keep));
     Ok(true)
 }
 
@@ -171,13 +202,16 @@ pub fn add_user(
         password_hash,
     };
     writes.add_user(id, name, &user)?;
+    writes.note(Occurrence::of_user(Event::UserAdded, id));
     Ok(true)
 }
 
-/// Changes a user by name and ends all of the user's sessions in the same commit; `false` when there is none.
+/// Changes a user by name, for the log `event`, and ends all of the user's sessions in the same commit; `false` when
+/// there is none.
 pub fn change_user(
     writes: &mut Writes<'_>,
     name: &Name,
+    event: Event,
     now: UnixMillis,
     change: impl FnOnce(&mut User),
 ) -> Result<bool, StoreError> {
@@ -185,6 +219,7 @@ pub fn change_user(
     let Some((id, mut user)) = writes.user_named(name)? else { return Ok(false) };
     change(&mut user);
     user.end_all_sessions();
+    writes.note(Occurrence::of_user(event, id));
     writes.put_user(id, &user)?;
     Ok(true)
 }
@@ -194,5 +229,23 @@ pub fn delete_user(writes: &mut Writes<'_>, name: &Name, now: UnixMillis) -> Res
     writes.saw_time(now);
     let Some((id, _)) = writes.user_named(name)? else { return Ok(false) };
     writes.delete_user(id, name)?;
+    writes.note(Occurrence::of_user(Event::UserDeleted, id));
     Ok(true)
+}
+
+/// Makes `now`, which is earlier, the highest time seen, and ends every session: their times mean nothing any more.
+pub fn accept_clock(writes: &mut Writes<'_>, now: UnixMillis) -> Result<(), StoreError> {
+    writes.lower_time(now)?;
+    end_every_session(writes)?;
+    writes.note(Occurrence::of(Event::ClockAccepted));
+    Ok(())
+}
+
+/// Ends every session of every user.
+pub fn end_every_session(writes: &mut Writes<'_>) -> Result<(), StoreError> {
+    for (id, mut user) in writes.users()? {
+        user.end_all_sessions();
+        writes.put_user(id, &user)?;
+    }
+    Ok(())
 }

@@ -82,7 +82,7 @@ fn answer(app: &App, mut stream: UnixStream) -> io::Result<()> {
     let line = read_line(&stream, COMMAND_LEN_MAX)?;
     let command: Command = serde_json::from_str(&line)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is none that this version knows"))?;
-    let outcome = administration::run(&app.store, &app.hasher, &app.clock, command);
+    let outcome = administration::run(&app.office(), command);
     let mut answer = serde_json::to_vec(&outcome)?;
     answer.push(b'\n');
     stream.write_all(&answer)

@@ -43,6 +43,7 @@ pub fn open(
         read => read?,
     };
     check_and_note_fingerprints(&store, &keys, &used_with, &settings.key_file)?;
+    store.use_audit_key(keys.signing_audit_key().clone());
     Ok(Opened { store, keys })
 }
 

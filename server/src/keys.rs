@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, KeyInit, Mac};
@@ -15,6 +16,7 @@ use sha2::Sha256;
 use token_core::{Key, RefreshKey};
 use zeroize::Zeroizing;
 
+use crate::audit::AuditKey;
 use crate::entropy;
 use crate::session::RetryKey;
 
@@ -37,6 +39,85 @@ const FILE_HEAD: &str = "latchkey-keys 1
 type HmacSha256 = Hmac<Sha256>;
 type Secret = Zeroizing<[u8; 32]>;
 
+/// The keys of a running server, which can change: requests under way keep those they began with.
+#[derive(Debug)]
+pub struct KeyRing {
+    path: PathBuf,
+    current: RwLock<Arc<Keys>>,
+}
+
+impl KeyRing {
+    /// The ring of the key file at `path`, which `keys` was read from.
+    pub fn new(path: PathBuf, keys: Keys) -> Self {
+        Self { path, current: RwLock::new(Arc::new(keys)) }
+    }
+
+    /// The keys as they are now.
+    pub fn current(&self) -> Arc<Keys> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds a new master key, which signs from now on; returns its id.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] when the file cannot be read or written, or has no free key id; then nothing has changed.
+    pub fn rotate(&self) -> Result<u8, KeyFileError> {
+        self.change(|masters| {
+            let is_free = |kid: &u8| masters.iter().all(|(taken, _)| taken != kid);
+            let newest = masters.last().map_or(0, |(kid, _)| *kid);
+            // Ids are not used again soon: tokens of a retired key may still be about.
+            let kid =
+                (1..=u8::MAX).map(|step| newest.wrapping_add(step)).find(is_free).ok_or(Reason::Full)?;
+            masters.push((kid, Zeroizing::new(entropy::bytes())));
+            Ok(kid)
+        })
+    }
+
+    /// Removes a master key, with which every token it issued becomes invalid.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] as for [`rotate`](Self::rotate), and for the key that signs or is not there.
+    pub fn retire(&self, kid: u8) -> Result<(), KeyFileError> {
+        self.change(|masters| {
+            if masters.last().is_some_and(|(signing, _)| *signing == kid) {
+                return Err(Reason::Signs);
+            }
+            let place = masters.iter().position(|(known, _)| *known == kid).ok_or(Reason::NoSuchKey)?;
+            masters.remove(place);
+            Ok(())
+        })
+    }
+
+    /// The secret that access tokens of `kid` are signed with, for another verifier.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] when the file cannot be read or has no such key.
+    pub fn access_secret(&self, kid: u8) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
+        let masters = read_masters(&self.path)?;
+        let master = masters.iter().find(|(known, _)| *known == kid);
+        let (_, master) =
+            master.ok_or_else(|| KeyFileError { path: self.path.clone(), reason: Reason::NoSuchKey })?;
+        Ok(derive(master, b"access"))
+    }
+
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Vec<(u8, Secret)>) -> Result<T, Reason>,
+    ) -> Result<T, KeyFileError> {
+        let failed = |reason| KeyFileError { path: self.path.clone(), reason };
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let mut masters = read_masters(&self.path)?;
+        let changed = change(&mut masters).map_err(failed)?;
+        let text = file_text(&masters);
+        write_unfinished(&self.path, text.as_bytes())
+            .and_then(|unfinished| fs::rename(unfinished, &self.path))
+            .and_then(|()| sync_folder_of(&self.path))
+            .map_err(|error| failed(Reason::Io(error)))?;
+        *current = Arc::new(Keys::derive(&masters));
+        Ok(changed)
+    }
+}
+
 /// Everything derived from the master keys.
 pub struct Keys {
     /// For access tokens, the signing key first.
@@ -50,6 +131,7 @@ struct Derived {
     kid: u8,
     refresh: RefreshKey,
     retry: HmacSha256,
+    audit: AuditKey,
     fingerprint: [u8; 9],
 }
 
@@ -72,6 +154,7 @@ impl Keys {
                     kid: *kid,
                     refresh: RefreshKey::new(&derive(master, b"refresh")),
                     retry: keyed(&derive(master, b"retry")),
+                    audit: AuditKey::new(*kid, keyed(&derive(master, b"audit"))),
                     fingerprint,
                 }
             })
@@ -82,6 +165,11 @@ impl Keys {
     /// The keys of access tokens, the signing one first.
     pub fn access(&self) -> &[Key] {
         &self.access
+    }
+
+    /// The key that signs new access tokens.
+    pub fn access_signing(&self) -> &Key {
+        self.access.first().expect("a key file has at least one key")
     }
 
     /// The id of the key that signs new tokens.
@@ -102,6 +190,16 @@ impl Keys {
         hash.first_chunk().copied().map(RetryKey)
     }
 
+    /// The key of audit entries with this id.
+    pub fn audit(&self, kid: u8) -> Option<&AuditKey> {
+        self.find(kid).map(|key| &key.audit)
+    }
+
+    /// The key that binds new audit entries.
+    pub fn signing_audit_key(&self) -> &AuditKey {
+        &self.masters.last().expect("a key file has at least one key").audit
+    }
+
     /// One id and eight derived bytes a key, to notice a store that was used with other keys.
     pub fn fingerprints(&self) -> Vec<[u8; 9]> {
         self.masters.iter().map(|key| key.fingerprint).collect()
@@ -111,23 +209,17 @@ impl Keys {
         self.masters.iter().find(|key| key.kid == kid)
     }
 
+    /// The ids of the keys, the signing one last.
+    pub fn kids(&self) -> impl Iterator<Item = u8> {
+        self.masters.iter().map(|key| key.kid)
+    }
+
     /// Reads the key file at `path`.
     ///
     /// # Errors
     /// [`KeyFileError`] when it is missing, readable by others, or not as [`create`](Self::create) writes it.
     pub fn read(path: &Path) -> Result<Self, KeyFileError> {
-        let failed = |reason| KeyFileError { path: path.to_owned(), reason };
-        let mut file = File::open(path).map_err(|error| failed(Reason::Io(error)))?;
-        let metadata = file.metadata().map_err(|error| failed(Reason::Io(error)))?;
-        if metadata.permissions().mode() & 0o077 != 0 {
-            return Err(failed(Reason::ReadableByOthers));
-        }
-        if metadata.len() > FILE_LEN_MAX {
-            return Err(failed(Reason::NoKeyFile));
-        }
-        let mut text = Zeroizing::new(String::with_capacity(metadata.len() as usize));
-        io::Read::read_to_string(&mut file, &mut text).map_err(|error| failed(Reason::Io(error)))?;
-        parse(&text).map(|masters| Self::derive(&masters)).map_err(failed)
+        read_masters(path).map(|masters| Self::derive(&masters))
     }
 
     /// Makes a key file with one new key; never overwrites one.
@@ -136,29 +228,55 @@ impl Keys {
     /// [`KeyFileError`] when it is already there or cannot be written.
     pub fn create(path: &Path) -> Result<Self, KeyFileError> {
         let failed = |error| KeyFileError { path: path.to_owned(), reason: Reason::Io(error) };
-        let master = Zeroizing::new(entropy::bytes());
-        let line = Zeroizing::new(Base64UrlUnpadded::encode_string(&*master));
-        let text = Zeroizing::new(format!("{FILE_HEAD}1 {}\n", *line));
-        write_whole(path, text.as_bytes()).map_err(failed)?;
-        Ok(Self::derive(&[(1, master)]))
+        let masters = [(1, Zeroizing::new(entropy::bytes()))];
+        let unfinished = write_unfinished(path, file_text(&masters).as_bytes()).map_err(failed)?;
+        // A link, unlike a rename, fails when there is a file already.
+        let linked = fs::hard_link(&unfinished, path);
+        fs::remove_file(&unfinished).map_err(failed)?;
+        linked.and_then(|()| sync_folder_of(path)).map_err(failed)?;
+        Ok(Self::derive(&masters))
     }
 }
 
-/// Writes a new private file so that it is there whole or not at all, also after a power cut.
-fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+fn read_masters(path: &Path) -> Result<Vec<(u8, Secret)>, KeyFileError> {
+    let failed = |reason| KeyFileError { path: path.to_owned(), reason };
+    let mut file = File::open(path).map_err(|error| failed(Reason::Io(error)))?;
+    let metadata = file.metadata().map_err(|error| failed(Reason::Io(error)))?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(failed(Reason::ReadableByOthers));
+    }
+    if metadata.len() > FILE_LEN_MAX {
+        return Err(failed(Reason::NoKeyFile));
+    }
+    let mut text = Zeroizing::new(String::with_capacity(metadata.len() as usize));
+    io::Read::read_to_string(&mut file, &mut text).map_err(|error| failed(Reason::Io(error)))?;
+    parse(&text).map_err(failed)
+}
+
+fn file_text(masters: &[(u8, Secret)]) -> Zeroizing<String> {
+    // Large enough from the start, so that no copy of a key stays behind in memory.
+    let mut text = Zeroizing::new(String::with_capacity(FILE_HEAD.len() + masters.len() * 48));
+    text.push_str(FILE_HEAD);
+    for (kid, master) in masters {
+        let key = Zeroizing::new(Base64UrlUnpadded::encode_string(&**master));
+        text.push_str(&format!("{kid} "));
+        text.push_str(&key);
+        text.push('\n');
+    }
+    text
+}
+
+/// Writes a private file beside `path`, safe on the disk, to be put in its place: there whole or not at all.
+fn write_unfinished(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
     let unfinished = path.with_extension("new");
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)
-        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
-        // A link, unlike a rename, fails when there is a file already.
-        .and_then(|()| fs::hard_link(&unfinished, path));
-    let removed = fs::remove_file(&unfinished);
-    written?;
-    removed?;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    Ok(unfinished)
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if folder != Path::new("") => File::open(folder)?.sync_all(),
         _ => File::open(".")?.sync_all(),
@@ -219,6 +337,9 @@ enum Reason {
     ReadableByOthers,
     NoKeyFile,
     Line(usize),
+    Full,
+    Signs,
+    NoSuchKey,
 }
 
 impl fmt::Display for KeyFileError {
@@ -234,6 +355,9 @@ impl fmt::Display for KeyFileError {
                 "{path} is no key file of latchkey: its first line has to be `{FIRST_LINE}` and a key has to follow; \
                  put the right file back"
             ),
+            Reason::Full => write!(f, "every key id is taken in {path}; retire a key first"),
+            Reason::Signs => f.write_str("the key that signs cannot be retired; rotate first"),
+            Reason::NoSuchKey => write!(f, "there is no such key in {path}; `latchkey key list` shows all"),
             Reason::Line(number) => write!(
                 f,
                 "line {number} of the key file {path} is not an unused key id (0 to 255), a space and 43 base64url \
@@ -307,6 +431,25 @@ mod tests {
             assert!(refusal(&format!("{FIRST_LINE}\n{line}\n")).contains("line 2"), "{line}");
         }
         assert!(refusal(&format!("{FIRST_LINE}\n1 {KEY}\n1 {KEY}\n")).contains("line 3"));
+    }
+
+    #[test]
+    fn a_rotated_key_signs_and_the_one_before_lives_until_it_is_retired() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let ring = KeyRing::new(path.clone(), Keys::create(&path).unwrap());
+        let before = ring.current();
+        assert_eq!(ring.rotate().unwrap(), 2);
+        assert_eq!(ring.current().kids().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(ring.current().fingerprints()[0], before.fingerprints()[0]);
+        assert_eq!(Keys::read(&path).unwrap().fingerprints(), ring.current().fingerprints());
+
+        assert!(ring.retire(2).unwrap_err().to_string().contains("rotate first"));
+        assert!(ring.retire(9).unwrap_err().to_string().contains("no such key"));
+        ring.retire(1).unwrap();
+        assert_eq!(Keys::read(&path).unwrap().kids().collect::<Vec<_>>(), [2]);
+        assert_eq!(ring.rotate().unwrap(), 3, "an id is not used again at once");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod administration;
 pub mod api;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod command;

@@ -71,6 +71,8 @@ pub struct RetryKey(pub [u8; 16]);
 pub struct Session {
     /// The master key that issued the current refresh token.
     pub kid: u8,
+    /// Whether another master key issued the token before the current one, which a client may still hold.
+    pub follows_another_key: bool,
     /// Counts rotations; the refresh token with this number is the current one.
     pub generation: u32,
     /// The user's epoch at sign-in; when the user's has moved on, this session is revoked.
@@ -85,7 +87,7 @@ pub struct Session {
     pub rotated_at: UnixMillis,
     /// The retry keys of the last rotation and of the one before it.
     pub retry_keys: [Option<RetryKey>; 2],
-    /// Where the user signed in from.
+    /// Where the session was last refreshed from.
     pub address: IpAddr,
     /// What the user signed in with, at most [`LABEL_LEN_MAX`] bytes.
     pub label: String,
@@ -115,6 +117,7 @@ impl Session {
         let expires = now.plus_secs(policy.lifetime_secs);
         Self {
             kid,
+            follows_another_key: false,
             generation: 1,
             auth_epoch: user.auth_epoch,
             created: now,
@@ -145,6 +148,11 @@ impl Session {
         }
     }
 
+    /// Whether an honest client may still hold a refresh token that key `kid` issued.
+    pub fn needs_key(&self, kid: u8) -> bool {
+        self.kid == kid || self.follows_another_key
+    }
+
     fn in_grace(&self, now: UnixMillis, policy: &Policy) -> bool {
         now.millis_since(self.rotated_at) < policy.grace_secs.saturating_mul(1000)
     }
@@ -159,6 +167,7 @@ impl Session {
     ) -> Self {
         Self {
             kid,
+            follows_another_key: kid != self.kid,
             generation,
             rotated_at: now,
             idle_expires: now.plus_secs(policy.inactivity_secs).min(self.expires),
@@ -279,7 +288,7 @@ fn same(sent: Option<RetryKey>, remembered: Option<RetryKey>) -> bool {
 }
 
 /// An IPv4 address as itself, also when it came in mapped to IPv6.
-fn canonical(address: IpAddr) -> IpAddr {
+pub fn canonical(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4),
         v4 => v4,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use token_core::RefreshToken;
 
 use super::{App, Request, Response};
+use crate::audit::{Event, Occurrence};
 use crate::command::{self, SignIn};
 use crate::entropy;
 use crate::label;
@@ -81,14 +82,18 @@ pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Response, Proble
     };
 
     // Unknown, disabled and empty take the way of a wrong password, argon2 run included.
-    let known = match body.username.parse::<Name>() {
-        Ok(name) => app.store.read(|reads| reads.user_named(&name))?.filter(|(_, user)| !user.disabled),
+    let named = match body.username.parse::<Name>() {
+        Ok(name) => app.store.read(|reads| reads.user_named(&name))?,
         Err(_) => None,
     };
+    let named_id = named.as_ref().map(|(id, _)| *id);
+    let known = named.filter(|(_, user)| !user.disabled);
     let hash = known.as_ref().map(|(_, user)| &user.password_hash);
     let is_right = app.hasher.verify(&body.password, hash)?;
     let Some((user_id, user)) = known.filter(|_| is_right) else {
         log::info!("{}: log-in refused", request.id);
+        let refused = Occurrence { user: named_id, ..Occurrence::of(Event::SignInRefused) };
+        app.store.note(refused.from(request.peer.ip()), app.clock.now());
         return Err(Code::InvalidCredentials.into());
     };
 
@@ -97,7 +102,7 @@ pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Response, Proble
         verified: user.password_hash,
         replaces: replaces.map(|token| SessionId(token.session)),
         id: SessionId::new(user_id, entropy::bytes()),
-        kid: app.keys.signing_kid(),
+        kid: app.keys.current().signing_kid(),
         address: request.peer.ip(),
         label: label::of_user_agent(request.field("user-agent")?.unwrap_or_default()),
     };
@@ -119,14 +124,15 @@ pub(super) fn refresh(app: &App, request: &Request<'_>) -> Result<Response, Prob
     let (token, delivery) = app.presented_token(request)?;
     let token = token.ok_or(Code::InvalidRefreshToken)?; // row 0
 
-    let id = SessionId(token.session);
+    let (id, keys) = (SessionId(token.session), app.keys.current());
     let presented = Presented {
         generation: token.generation,
-        retry_key: retry_key.and_then(|key| app.keys.retry_key(token.kid, key)),
-        signing_kid: app.keys.signing_kid(),
+        retry_key: retry_key.and_then(|key| keys.retry_key(token.kid, key)),
+        signing_kid: keys.signing_kid(),
     };
-    let (now, policy) = (app.clock.now(), app.policy);
-    let refreshed = app.store.write(move |writes| command::refresh(writes, id, presented, now, &policy))?;
+    let (address, now, policy) = (request.peer.ip(), app.clock.now(), app.policy);
+    let refreshed =
+        app.store.write(move |writes| command::refresh(writes, id, presented, address, now, &policy))?;
     note(request.id, id, &refreshed.decision);
     match (refusal(&refreshed.decision), refreshed.current) {
         (None, Some((user, session))) => {
@@ -178,7 +184,7 @@ pub(super) fn logout(app: &App, request: &Request<'_>) -> Result<Response, Probl
     let (token, _) = app.presented_token(request)?;
     if let Some(token) = token {
         let (id, now) = (SessionId(token.session), app.clock.now());
-        app.store.write(move |writes| command::end_session(writes, id.user(), id, now))?;
+        app.store.write(move |writes| command::end_session(writes, id.user(), id, Event::SignedOut, now))?;
         log::info!("{}: session {} signed out", request.id, id.handle());
     }
     Ok(Response::no_content().with("Set-Cookie", app.cookie.clear()))

@@ -8,11 +8,12 @@ mod token;
 
 use std::fmt;
 
+use crate::administration::Office;
 use crate::clock::Clock;
 use crate::cookie::RefreshCookie;
 use crate::entropy;
 use crate::hasher::Hasher;
-use crate::keys::Keys;
+use crate::keys::KeyRing;
 use crate::problem::{Code, Problem};
 use crate::session::Policy;
 use crate::site::{self, PublicUrl};
@@ -26,7 +27,7 @@ pub struct App {
     /// Users and sessions.
     pub store: Store,
     /// Signs and checks tokens.
-    pub keys: Keys,
+    pub keys: KeyRing,
     /// Verifies passwords.
     pub hasher: Hasher,
     /// The time.
@@ -75,6 +76,11 @@ const ROUTES: &[(&str, &[(Method, Handler)])] = &[
 ];
 
 impl App {
+    /// What administration works with.
+    pub fn office(&self) -> Office<'_> {
+        Office { store: &self.store, keys: &self.keys, hasher: &self.hasher, clock: &self.clock }
+    }
+
     /// Answers a request; never fails, a refusal is an answer too.
     pub fn answer(&self, request: &Request<'_>) -> Response {
         let mut response = self.route(request).unwrap_or_else(|problem| self.refusal(&problem, request));

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::auth::UserView;
 use super::{App, Request, Response};
+use crate::audit::Event;
 use crate::command;
 use crate::problem::{Code, Problem};
 use crate::session::SessionId;
@@ -63,7 +64,7 @@ pub(super) fn end_one(app: &App, request: &Request<'_>) -> Result<Response, Prob
     let (_, handle) = request.path.rsplit_once('/').ok_or(Code::NotFound)?;
     let id = SessionId::from_handle(handle).ok_or(Code::NotFound)?;
     let (owner, now) = (principal.id.user(), principal.now);
-    if !app.store.write(move |writes| command::end_session(writes, owner, id, now))? {
+    if !app.store.write(move |writes| command::end_session(writes, owner, id, Event::SignedOut, now))? {
         return Err(Code::NotFound.into());
     }
     log::info!("{}: user {owner} ended session {}", request.id, id.handle());

@@ -43,14 +43,16 @@ impl App {
             role: Some(user.role.as_str()),
             ..NewClaims::default()
         };
-        let text = self.signing_key().sign(&claims, &mut room).map_err(internal)?.to_owned();
+        let text =
+            self.keys.current().access_signing().sign(&claims, &mut room).map_err(internal)?.to_owned();
         Ok(AccessToken { text, expires_in_secs })
     }
 
     /// The session an access token names.
     pub(super) fn session_of_access_token(&self, token: &str, now: UnixMillis) -> Option<SessionId> {
+        let keys = self.keys.current();
         let mut room = [0; ACCESS_TOKEN_LEN_MAX];
-        let claims: Claims<'_> = Verifier::new(self.keys.access())
+        let claims: Claims<'_> = Verifier::new(keys.access())
             .issuer(&self.tokens.issuer)
             .audience(&self.tokens.audience)
             .verify(token, now.as_secs(), &mut room)
@@ -60,7 +62,8 @@ impl App {
 
     /// The current refresh token of a session, the same whenever it is asked for: nothing of it is stored.
     pub(super) fn refresh_token(&self, id: SessionId, session: &Session) -> Result<String, Problem> {
-        let key = self.keys.refresh(session.kid).ok_or_else(|| {
+        let keys = self.keys.current();
+        let key = keys.refresh(session.kid).ok_or_else(|| {
             log::error!("the key file has no key {}, which a living session was issued under", session.kid);
             Problem::from(Code::Internal)
         })?;
@@ -70,11 +73,8 @@ impl App {
 
     /// Row 0: reads a refresh token whose tag is right, without a look at the store.
     pub(super) fn read_refresh_token(&self, token: &str) -> Option<RefreshToken> {
-        RefreshToken::decode(token, |kid| self.keys.refresh(kid)).ok()
-    }
-
-    fn signing_key(&self) -> &token_core::Key {
-        self.keys.access().first().expect("a key file has at least one key")
+        let keys = self.keys.current();
+        RefreshToken::decode(token, |kid| keys.refresh(kid)).ok()
     }
 
     /// Whether issuer and audience leave room for an access token; asked once, at start.
@@ -95,7 +95,7 @@ impl App {
             role: Some("admin"),
             ..NewClaims::default()
         };
-        self.signing_key().sign(&claims, &mut room).map(drop)
+        self.keys.current().access_signing().sign(&claims, &mut room).map(drop)
     }
 }
 

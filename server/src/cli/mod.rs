@@ -1,9 +1,14 @@
 //! The command line: what can be typed, and which part of the program answers it.
 
+mod audit;
 mod check;
+mod clock;
+mod key;
 mod log;
+mod perform;
 mod prompt;
 mod serve;
+mod session;
 mod user;
 
 use std::fmt;
@@ -42,6 +47,18 @@ enum Command {
     /// Add, list and change users, also while the server runs
     #[command(subcommand)]
     User(user::UserCommand),
+    /// List and end sessions, also while the server runs
+    #[command(subcommand)]
+    Session(session::SessionCommand),
+    /// List, rotate, retire and export the master keys
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Read the audit log, and verify that nobody tampered with it
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Accept a system clock that is behind the time the store has seen
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     /// Read the settings, verify key file and store, report, change nothing
     Check,
 }
@@ -109,6 +126,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::serve(&settings),
         Command::User(command) => user::run(&settings, command),
+        Command::Session(command) => session::run(&settings, command),
+        Command::Key(command) => key::run(&settings, command),
+        Command::Audit(command) => audit::run(&settings, command),
+        Command::Clock(command) => clock::run(&settings, command),
         Command::Check => check::check(&given, &settings),
     }
 }
@@ -116,4 +137,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
 /// How the person started this program, to print commands that work when typed as they stand.
 fn program_name() -> String {
     std::env::args().next().unwrap_or_else(|| "latchkey".to_owned())
+}
+
+/// A time for a table, in the form of RFC 3339.
+fn utc_time(unix_secs: u64) -> String {
+    crate::clock::format_unix_secs(unix_secs)
 }

@@ -17,6 +17,7 @@ use crate::cookie::RefreshCookie;
 use crate::folder::{self, Opened};
 use crate::hasher::Hasher;
 use crate::http::Http;
+use crate::keys::KeyRing;
 use crate::settings::Settings;
 use crate::site::PublicUrl;
 use crate::store::Reads;
@@ -78,7 +79,7 @@ fn assemble(settings: &Settings, opened: Opened, address: SocketAddr) -> Result<
     Ok(App {
         clock: Clock::starting_at(opened.store.highest_time_seen()?),
         store: opened.store,
-        keys: opened.keys,
+        keys: KeyRing::new(settings.key_file.clone(), opened.keys),
         hasher: Hasher::new(settings.argon2_slots, settings.argon2_profile),
         policy: settings.policy,
         tokens: TokenTerms { issuer, audience, access_ttl_secs: settings.access_ttl_secs },

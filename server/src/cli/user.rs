@@ -2,12 +2,8 @@
 
 use clap::Subcommand;
 
-use super::{Failure, prompt};
-use crate::administration::{self, Answer, Command, UserRow};
-use crate::clock::Clock;
-use crate::control;
-use crate::folder;
-use crate::hasher::Hasher;
+use super::{Failure, perform, prompt};
+use crate::administration::{Answer, Command, UserRow};
 use crate::settings::Settings;
 use crate::user::Role;
 
@@ -71,11 +67,11 @@ pub(super) fn run(settings: &Settings, command: UserCommand) -> Result<(), Failu
         UserCommand::Add { name, role, password_stdin } => {
             let password = prompt::new_password(password_stdin)?;
             let done = format!("added {role} {name}");
-            perform(settings, Command::AddUser { name, role, password })?;
+            perform::perform(settings, Command::AddUser { name, role, password })?;
             println!("{done}");
         }
         UserCommand::List { json } => {
-            let Answer::Users(users) = perform(settings, Command::ListUsers)? else {
+            let Answer::Users(users) = perform::perform(settings, Command::ListUsers)? else {
                 return Err("the server answered something else than a list of users".into());
             };
             if json { println!("{}", serde_json::to_string(&users)?) } else { print_table(&users) }
@@ -83,48 +79,27 @@ pub(super) fn run(settings: &Settings, command: UserCommand) -> Result<(), Failu
         UserCommand::Passwd { name, password_stdin } => {
             let password = prompt::new_password(password_stdin)?;
             let done = format!("changed the password of {name} and ended all sessions");
-            perform(settings, Command::SetPassword { name, password })?;
+            perform::perform(settings, Command::SetPassword { name, password })?;
             println!("{done}");
         }
         UserCommand::Disable { name } => {
             let done = format!("disabled {name} and ended all sessions");
-            perform(settings, Command::SetDisabled { name, disabled: true })?;
+            perform::perform(settings, Command::SetDisabled { name, disabled: true })?;
             println!("{done}");
         }
         UserCommand::Enable { name } => {
             let done = format!("enabled {name}");
-            perform(settings, Command::SetDisabled { name, disabled: false })?;
+            perform::perform(settings, Command::SetDisabled { name, disabled: false })?;
             println!("{done}");
         }
         UserCommand::Delete { name, yes } => {
             prompt::confirm(&format!("Delete {name} and end all sessions?"), yes)?;
             let done = format!("deleted {name}");
-            perform(settings, Command::DeleteUser { name })?;
+            perform::perform(settings, Command::DeleteUser { name })?;
             println!("{done}");
         }
     }
     Ok(())
-}
-
-/// Runs a command over the store itself, or through the server that has it open.
-fn perform(settings: &Settings, command: Command) -> Result<Answer, Failure> {
-    let makes_the_folder = matches!(command, Command::AddUser { .. });
-    if !makes_the_folder && !folder::exists(settings) {
-        let path = folder::store_path(settings);
-        return Err(format!("there is no store at {}; choose its folder with --data", path.display()).into());
-    }
-    match folder::open(settings, |_| {}) {
-        Ok(opened) => {
-            let hasher = Hasher::new(1, settings.argon2_profile);
-            let clock = Clock::starting_at(opened.store.highest_time_seen()?);
-            Ok(administration::run(&opened.store, &hasher, &clock, command)?)
-        }
-        Err(error) if error.is_in_use() => match control::ask(&settings.data, &command) {
-            Ok(outcome) => Ok(outcome?),
-            Err(reason) => Err(format!("{error} (its control socket does not answer: {reason})").into()),
-        },
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn print_table(users: &[UserRow]) {

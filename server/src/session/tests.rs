@@ -128,6 +128,7 @@ fn row_6_the_current_token_rotates_once_grace_is_over() {
     };
     let expected = Session {
         kid: KID + 1,
+        follows_another_key: true,
         generation: 4,
         rotated_at: scenario.now,
         idle_expires: scenario.now.plus_secs(POLICY.inactivity_secs),
@@ -135,6 +136,18 @@ fn row_6_the_current_token_rotates_once_grace_is_over() {
         ..scenario.session
     };
     assert_eq!(next, expected);
+}
+
+#[test]
+fn a_key_is_needed_until_the_rotation_after_the_next_key_came() {
+    let mut scenario = Scenario::after_grace();
+    assert!(scenario.session.needs_key(KID) && !scenario.session.needs_key(KID + 1));
+    for (generation, still_needed) in [(3, true), (4, false)] {
+        let Decision::Rotate(next, _) = scenario.present(generation, None) else { panic!("it rotates") };
+        assert_eq!(next.needs_key(KID), still_needed, "after generation {generation}");
+        scenario.now = next.rotated_at.plus_secs(GRACE_SECS);
+        scenario.session = next;
+    }
 }
 
 #[test]

@@ -5,17 +5,21 @@
 
 use std::fmt;
 
-use crate::session::{self, LABEL_LEN_MAX, RetryKey, Session};
+use crate::audit::{self, Entry, Event, Occurrence};
+use crate::session::{self, LABEL_LEN_MAX, RetryKey, Session, SessionId};
 use crate::time::UnixMillis;
-use crate::user::{NAME_LEN_MAX, PHC_LEN_MAX, PasswordHash, Role, User};
+use crate::user::{NAME_LEN_MAX, PHC_LEN_MAX, PasswordHash, Role, User, UserId};
 
 /// Bytes of a session record.
 pub(super) const SESSION_LEN: usize = 12 + 4 * 8 + 2 * 16 + 16 + LABEL_LEN_MAX;
 /// Bytes of a user record.
 pub(super) const USER_LEN: usize = 17 + NAME_LEN_MAX + PHC_LEN_MAX;
+/// Bytes of an entry of the audit log.
+pub(super) const ENTRY_LEN: usize = 4 + 4 + 8 + 8 + 8 + 16 + 16 + 16 + audit::MAC_LEN;
 
 const SESSION_VERSION: u8 = 1;
 const USER_VERSION: u8 = 1;
+const ENTRY_VERSION: u8 = 1;
 
 // The store's write budget counts on small records.
 const _: () = assert!(SESSION_LEN <= 128);
@@ -37,7 +41,8 @@ pub(super) fn encode_session(session: &Session) -> [u8; SESSION_LEN] {
     let [last, before] = session.retry_keys;
     let mut record = Record::<SESSION_LEN>::new();
     record.put(&[SESSION_VERSION, session.kid]);
-    record.put(&[u8::from(last.is_some()) | u8::from(before.is_some()) << 1, session.label.len() as u8]);
+    let flags = [last.is_some(), before.is_some(), session.follows_another_key];
+    record.put(&[flag_bits(flags), session.label.len() as u8]);
     record.put(&session.generation.to_be_bytes());
     record.put(&session.auth_epoch.to_be_bytes());
     for time in [session.created, session.expires, session.idle_expires, session.rotated_at] {
@@ -57,8 +62,8 @@ pub(super) fn encode_session(session: &Session) -> [u8; SESSION_LEN] {
 /// [`Damaged`] when the bytes are none that [`encode_session`] writes.
 pub(super) fn decode_session(bytes: &[u8; SESSION_LEN]) -> Result<Session, Damaged> {
     let mut fields = Fields(bytes);
-    let [version, kid, present, label_len] = fields.take()?;
-    if version != SESSION_VERSION || present > 0b11 {
+    let [version, kid, flags, label_len] = fields.take()?;
+    if version != SESSION_VERSION || flags > 0b111 {
         return Err(Damaged);
     }
     let generation = fields.take_u32()?;
@@ -67,18 +72,20 @@ pub(super) fn decode_session(bytes: &[u8; SESSION_LEN]) -> Result<Session, Damag
     let expires = fields.take_time()?;
     let idle_expires = fields.take_time()?;
     let rotated_at = fields.take_time()?;
-    let retry_keys = [fields.take_retry_key(present & 1 != 0)?, fields.take_retry_key(present & 2 != 0)?];
+    let last = fields.take_if(flags & 1 != 0)?.map(RetryKey);
+    let before = fields.take_if(flags & 2 != 0)?.map(RetryKey);
     let address = session::address_from_bytes(fields.take()?);
     let label = fields.take_text::<LABEL_LEN_MAX>(label_len)?;
     let session = Session {
         kid,
+        follows_another_key: flags & 4 != 0,
         generation,
         auth_epoch,
         created,
         expires,
         idle_expires,
         rotated_at,
-        retry_keys,
+        retry_keys: [last, before],
         address,
         label,
     };
@@ -121,6 +128,51 @@ pub(super) fn decode_user(bytes: &[u8; USER_LEN]) -> Result<User, Damaged> {
     let name = fields.take_text::<NAME_LEN_MAX>(name_len)?;
     let password_hash = PasswordHash(fields.take_text::<PHC_LEN_MAX>(phc_len)?);
     fields.end(User { name, role, disabled: disabled == 1, auth_epoch, created, password_hash })
+}
+
+/// Writes an entry of the audit log.
+pub(super) fn encode_entry(entry: &Entry) -> [u8; ENTRY_LEN] {
+    let Occurrence { event, user, session, address, other_address } = entry.occurrence;
+    let present = [user.is_some(), session.is_some(), address.is_some(), other_address.is_some()];
+    let mut record = Record::<ENTRY_LEN>::new();
+    record.put(&[ENTRY_VERSION, event as u8, entry.kid, flag_bits(present)]);
+    record.put(&entry.count.to_be_bytes());
+    record.put(&entry.number.to_be_bytes());
+    record.put(&entry.time.0.to_be_bytes());
+    record.put(&user.map_or(0, |user| user.0).to_be_bytes());
+    record.put(&session.map_or([0; 16], |session| session.0));
+    for address in [address, other_address] {
+        record.put(&address.map_or([0; 16], session::address_bytes));
+    }
+    record.put(&entry.previous);
+    record.finish()
+}
+
+/// Reads an entry of the audit log.
+///
+/// # Errors
+/// [`Damaged`] when the bytes are none that [`encode_entry`] writes.
+pub(super) fn decode_entry(bytes: &[u8; ENTRY_LEN]) -> Result<Entry, Damaged> {
+    let mut fields = Fields(bytes);
+    let [version, event, kid, present] = fields.take()?;
+    let event = Event::from_number(event).filter(|_| version == ENTRY_VERSION && present <= 0b1111);
+    let event = event.ok_or(Damaged)?;
+    let is_there = |bit: u8| present & 1 << bit != 0;
+    let count = fields.take_u32()?;
+    let number = fields.take().map(u64::from_be_bytes)?;
+    let time = fields.take_time()?;
+    let user = fields.take_if(is_there(0))?.map(|bytes| UserId(u64::from_be_bytes(bytes)));
+    let session = fields.take_if(is_there(1))?.map(SessionId);
+    let address = fields.take_if(is_there(2))?.map(session::address_from_bytes);
+    let other_address = fields.take_if(is_there(3))?.map(session::address_from_bytes);
+    let previous = fields.take()?;
+    let occurrence = Occurrence { event, user, session, address, other_address };
+    fields.end(Entry { number, time, count, occurrence, kid, previous })
+}
+
+/// Flags as the bits of a byte, the first one lowest.
+fn flag_bits<const N: usize>(flags: [bool; N]) -> u8 {
+    flags.into_iter().rev().fold(0, |bits, is_set| bits << 1 | u8::from(is_set))
 }
 
 /// A record being written, field after field.
@@ -170,11 +222,12 @@ impl Fields<'_> {
         self.take().map(|bytes| UnixMillis(u64::from_be_bytes(bytes)))
     }
 
-    fn take_retry_key(&mut self, present: bool) -> Result<Option<RetryKey>, Damaged> {
+    /// A field that is zeros when its value is absent.
+    fn take_if<const N: usize>(&mut self, is_there: bool) -> Result<Option<[u8; N]>, Damaged> {
         let bytes = self.take()?;
-        match present {
-            true => Ok(Some(RetryKey(bytes))),
-            false if bytes == [0; 16] => Ok(None),
+        match is_there {
+            true => Ok(Some(bytes)),
+            false if bytes == [0; N] => Ok(None),
             false => Err(Damaged),
         }
     }
@@ -204,6 +257,7 @@ mod tests {
         (any::<(u8, u32, u32)>(), times, [retry_key(), retry_key()], any::<[u8; 4]>(), ".{0,9}").prop_map(
             |((kid, generation, auth_epoch), times, retry_keys, address, label)| Session {
                 kid,
+                follows_another_key: auth_epoch % 2 == 1,
                 generation,
                 auth_epoch,
                 created: times[0],
@@ -230,7 +284,28 @@ mod tests {
         )
     }
 
+    fn entries() -> impl Strategy<Value = Entry> {
+        let occurrence = (
+            (1..=21_u8).prop_map(|number| Event::from_number(number).unwrap()),
+            proptest::option::of(any::<u64>().prop_map(UserId)),
+            proptest::option::of(any::<[u8; 16]>().prop_map(SessionId)),
+            proptest::option::of(any::<[u8; 4]>().prop_map(Into::into)),
+            proptest::option::of(any::<[u8; 16]>().prop_map(session::address_from_bytes)),
+        );
+        (occurrence, any::<(u64, u64, u32, u8)>(), any::<[u8; audit::MAC_LEN]>()).prop_map(
+            |((event, user, session, address, other_address), (number, time, count, kid), previous)| {
+                let occurrence = Occurrence { event, user, session, address, other_address };
+                Entry { number, time: UnixMillis(time), count, occurrence, kid, previous }
+            },
+        )
+    }
+
     proptest! {
+        #[test]
+        fn an_entry_reads_back_as_written(entry in entries()) {
+            prop_assert_eq!(decode_entry(&encode_entry(&entry)), Ok(entry));
+        }
+
         #[test]
         fn a_session_reads_back_as_written(session in sessions()) {
             prop_assert_eq!(decode_session(&encode_session(&session)), Ok(session));
@@ -253,6 +328,7 @@ mod tests {
     fn the_bytes_of_a_session_are_these() {
         let session = Session {
             kid: 2,
+            follows_another_key: true,
             generation: 3,
             auth_epoch: 4,
             created: UnixMillis(5),
@@ -264,7 +340,7 @@ mod tests {
             label: "curl".to_owned(),
         };
         let bytes = encode_session(&session);
-        assert_eq!(bytes[..12], [1, 2, 1, 4, 0, 0, 0, 3, 0, 0, 0, 4]);
+        assert_eq!(bytes[..12], [1, 2, 0b101, 4, 0, 0, 0, 3, 0, 0, 0, 4]);
         assert_eq!(bytes[12..20], 5_u64.to_be_bytes());
         assert_eq!(bytes[36..44], 8_u64.to_be_bytes());
         assert_eq!(bytes[44..60], [9; 16]);

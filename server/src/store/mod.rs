@@ -17,9 +17,10 @@ use std::sync::Arc;
 
 use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
 
+use crate::audit::{AuditKey, Occurrence};
 use crate::time::UnixMillis;
 use overlay::Overlay;
-pub use tables::{Reads, Writes};
+pub use tables::{Head, Reads, Writes};
 use writer::Writer;
 
 /// Name of the store's file inside the data folder.
@@ -62,8 +63,8 @@ impl Store {
         let schema = tables::schema(&database).map_err(|error| failed(error.into()))?;
         match schema {
             None => tables::create(&database).map_err(|error| failed(error.into()))?,
-            Some(tables::SCHEMA) => {}
-            Some(newer) => return Err(failed(OpenFailure::NewerSchema(newer))),
+            Some(newer) if newer > tables::SCHEMA => return Err(failed(OpenFailure::NewerSchema(newer))),
+            Some(schema) => tables::migrate(&database, schema).map_err(|error| failed(error.into()))?,
         }
         let database = Arc::new(database);
         Ok(Self { writer: Writer::start(Arc::clone(&database), on_failure), database })
@@ -83,9 +84,10 @@ impl Store {
             .and_then(|overlay| builder().create_with_backend(overlay))
             .map_err(|error| failed(error.into()))?;
         match tables::schema(&database).map_err(|error| failed(error.into()))? {
-            Some(tables::SCHEMA) => {}
-            Some(newer) => return Err(failed(OpenFailure::NewerSchema(newer))),
             None => return Ok(Contents::default()),
+            Some(newer) if newer > tables::SCHEMA => return Err(failed(OpenFailure::NewerSchema(newer))),
+            // In memory only, like everything the overlay takes in.
+            Some(schema) => tables::migrate(&database, schema).map_err(|error| failed(error.into()))?,
         }
         let transaction = database.begin_read().map_err(|error| failed(StoreError::from(error).into()))?;
         let reads = Reads::begin(&transaction).map_err(|error| failed(error.into()))?;
@@ -113,6 +115,20 @@ impl Store {
         command: impl FnOnce(&mut Writes<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.writer.run(command)
+    }
+
+    /// Gives the audit logs the key that their entries are bound with; without one, what is to be noted waits.
+    pub fn use_audit_key(&self, key: AuditKey) {
+        self.writer.use_audit_key(key);
+    }
+
+    /// Notes something that happened without waiting for it to be written.
+    pub fn note(&self, occurrence: Occurrence, now: UnixMillis) {
+        self.writer.submit(move |writes| {
+            writes.saw_time(now);
+            writes.note(occurrence);
+            Ok(())
+        });
     }
 
     /// The highest time a commit has noted, or 1970 in a new store.
@@ -148,6 +164,13 @@ pub enum StoreError {
     Full,
     /// The storage has failed, with what it said, for the log only.
     Failed(String),
+}
+
+impl StoreError {
+    /// What stands in the store cannot be what was written.
+    pub(crate) fn damaged() -> Self {
+        codec::Damaged.into()
+    }
 }
 
 impl fmt::Display for StoreError {

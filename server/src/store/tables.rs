@@ -1,24 +1,31 @@
 //! The tables of the store and their typed view: what a reader may ask and a command may put.
 
-use std::ops::Deref;
+use std::ops::{Bound, Deref};
 
 use redb::{
     ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError,
     WriteTransaction,
 };
 
-use super::codec::{self, SESSION_LEN, USER_LEN};
+use super::codec::{self, ENTRY_LEN, SESSION_LEN, USER_LEN};
 use super::{Contents, StoreError};
+use crate::audit::{AuditKey, Entry, Log, MAC_LEN, Occurrence, Waiting};
 use crate::session::{Session, SessionId};
 use crate::time::UnixMillis;
 use crate::user::{Name, User, UserId};
 
 /// The number of the layout below; it goes up with every change to it, and a migration comes along.
-pub(super) const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1 + MIGRATIONS.len() as u32;
+
+/// What leads from each earlier schema to the next, schema 1 first.
+const MIGRATIONS: &[Migration] = &[add_the_audit_logs];
+
+type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 type Bytes = &'static [u8];
 type SessionKey = &'static [u8; 16];
 type SessionRecord = &'static [u8; SESSION_LEN];
+type EntryRecord = &'static [u8; ENTRY_LEN];
 type UserRecord = &'static [u8; USER_LEN];
 
 const META: TableDefinition<'_, &str, Bytes> = TableDefinition::new("meta");
@@ -26,9 +33,14 @@ const USERS: TableDefinition<'_, u64, UserRecord> = TableDefinition::new("users"
 const LOGINS: TableDefinition<'_, &str, u64> = TableDefinition::new("logins");
 const SESSIONS: TableDefinition<'_, SessionKey, SessionRecord> = TableDefinition::new("sessions");
 
+const AUDIT: TableDefinition<'_, u64, EntryRecord> = TableDefinition::new("audit");
+const REFUSALS: TableDefinition<'_, u64, EntryRecord> = TableDefinition::new("refusals");
+
 const META_SCHEMA: &str = "schema";
 const META_HIGHEST_TIME: &str = "highest_time_ms";
 const META_KEYS: &str = "keys";
+const META_AUDIT_HEAD: &str = "audit_head";
+const META_REFUSALS_HEAD: &str = "refusals_head";
 
 /// How far time moves on before a commit notes it, in seconds: one more page a commit would be dear.
 const NOTE_TIME_SECS: u64 = 60;
@@ -51,19 +63,72 @@ pub(super) fn schema(database: &impl ReadableDatabase) -> Result<Option<u32>, St
 /// Creates every table of a new store, in one commit with the schema number.
 pub(super) fn create(database: &redb::Database) -> Result<(), StoreError> {
     let transaction = database.begin_write()?;
-    transaction.open_table(META)?.insert(META_SCHEMA, SCHEMA.to_be_bytes().as_slice())?;
-    Writes::begin(&transaction)?;
-    transaction.commit()?;
+    put_schema(&transaction, SCHEMA)?;
+    transaction.open_table(USERS)?;
+    transaction.open_table(LOGINS)?;
+    transaction.open_table(SESSIONS)?;
+    add_the_audit_logs(&transaction)?;
+    Ok(transaction.commit()?)
+}
+
+/// Brings a store of schema `from` to this version's, each step in one commit with its number.
+pub(super) fn migrate(database: &redb::Database, from: u32) -> Result<(), StoreError> {
+    for (schema, step) in (2..).zip(MIGRATIONS).skip_while(|(schema, _)| *schema <= from) {
+        let transaction = database.begin_write()?;
+        step(&transaction)?;
+        put_schema(&transaction, schema)?;
+        transaction.commit()?;
+    }
     Ok(())
+}
+
+fn put_schema(transaction: &WriteTransaction, schema: u32) -> Result<(), StoreError> {
+    transaction.open_table(META)?.insert(META_SCHEMA, schema.to_be_bytes().as_slice())?;
+    Ok(())
+}
+
+/// Schema 2: the audit logs.
+fn add_the_audit_logs(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(AUDIT)?;
+    transaction.open_table(REFUSALS)?;
+    Ok(())
+}
+
+impl Log {
+    /// Entries the ring holds; then the oldest is overwritten.
+    const fn len(self) -> u64 {
+        match self {
+            Self::Main => 16_384,
+            Self::Refusals => 4_096,
+        }
+    }
+
+    const fn head(self) -> &'static str {
+        match self {
+            Self::Main => META_AUDIT_HEAD,
+            Self::Refusals => META_REFUSALS_HEAD,
+        }
+    }
+}
+
+/// Where a log ends: the number of the next entry, and the MAC of the last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// How many entries there ever were.
+    pub next: u64,
+    /// Zeros for a log without entries.
+    pub mac: [u8; MAC_LEN],
 }
 
 /// The tables under one transaction, read-only or not.
 #[derive(Debug)]
-pub struct Tables<M, U, L, S> {
+pub struct Tables<M, U, L, S, A> {
     meta: M,
     users: U,
     logins: L,
     sessions: S,
+    audit: A,
+    refusals: A,
 }
 
 /// A consistent state of the store, to read.
@@ -72,6 +137,7 @@ pub type Reads = Tables<
     ReadOnlyTable<u64, UserRecord>,
     ReadOnlyTable<&'static str, u64>,
     ReadOnlyTable<SessionKey, SessionRecord>,
+    ReadOnlyTable<u64, EntryRecord>,
 >;
 
 type WritableTables<'t> = Tables<
@@ -79,14 +145,16 @@ type WritableTables<'t> = Tables<
     Table<'t, u64, UserRecord>,
     Table<'t, &'static str, u64>,
     Table<'t, SessionKey, SessionRecord>,
+    Table<'t, u64, EntryRecord>,
 >;
 
-impl<M, U, L, S> Tables<M, U, L, S>
+impl<M, U, L, S, A> Tables<M, U, L, S, A>
 where
     M: ReadableTable<&'static str, Bytes>,
     U: ReadableTable<u64, UserRecord>,
     L: ReadableTable<&'static str, u64>,
     S: ReadableTable<SessionKey, SessionRecord>,
+    A: ReadableTable<u64, EntryRecord>,
 {
     /// The record of a session.
     pub fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
@@ -149,6 +217,44 @@ where
         if rest.is_empty() { Ok(fingerprints.to_vec()) } else { Err(codec::Damaged.into()) }
     }
 
+    /// Where a log ends.
+    pub fn head(&self, log: Log) -> Result<Head, StoreError> {
+        let Some(bytes) = self.meta.get(log.head())? else { return Ok(Head { next: 0, mac: [0; MAC_LEN] }) };
+        let (next, mac) = bytes.value().split_first_chunk().ok_or(codec::Damaged)?;
+        Ok(Head { next: u64::from_be_bytes(*next), mac: mac.try_into().map_err(|_| codec::Damaged)? })
+    }
+
+    /// The number of the oldest entry that the ring still holds.
+    pub fn oldest(&self, log: Log) -> Result<u64, StoreError> {
+        Ok(self.head(log)?.next.saturating_sub(log.len()))
+    }
+
+    /// An entry of a log, as it is and as the bytes its MAC is over.
+    pub fn entry(&self, log: Log, number: u64) -> Result<Option<(Entry, [u8; ENTRY_LEN])>, StoreError> {
+        let ring = match log {
+            Log::Main => &self.audit,
+            Log::Refusals => &self.refusals,
+        };
+        let Some(record) = ring.get(number % log.len())? else { return Ok(None) };
+        let record = *record.value();
+        Ok(Some((codec::decode_entry(&record)?, record)))
+    }
+
+    /// Up to `limit` session records behind `after`, in the order of their ids: a slice for the sweeper.
+    pub fn sessions_after(
+        &self,
+        after: SessionId,
+        limit: usize,
+    ) -> Result<Vec<(SessionId, Session)>, StoreError> {
+        let behind = (Bound::Excluded(&after.0), Bound::Unbounded);
+        let mut found = Vec::new();
+        for entry in self.sessions.range::<&[u8; 16]>(behind)?.take(limit) {
+            let (id, record) = entry?;
+            found.push((SessionId(*id.value()), codec::decode_session(record.value())?));
+        }
+        Ok(found)
+    }
+
     /// Reads every record and counts them.
     pub(super) fn contents(&self) -> Result<Contents, StoreError> {
         let users = self.users()?.len() as u64;
@@ -168,6 +274,8 @@ impl Reads {
             users: transaction.open_table(USERS)?,
             logins: transaction.open_table(LOGINS)?,
             sessions: transaction.open_table(SESSIONS)?,
+            audit: transaction.open_table(AUDIT)?,
+            refusals: transaction.open_table(REFUSALS)?,
         })
     }
 }
@@ -178,6 +286,7 @@ pub struct Writes<'t> {
     tables: WritableTables<'t>,
     changed: bool,
     now: UnixMillis,
+    waiting: &'t mut Waiting,
 }
 
 impl<'t> Deref for Writes<'t> {
@@ -189,14 +298,19 @@ impl<'t> Deref for Writes<'t> {
 }
 
 impl<'t> Writes<'t> {
-    pub(super) fn begin(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+    pub(super) fn begin(
+        transaction: &'t WriteTransaction,
+        waiting: &'t mut Waiting,
+    ) -> Result<Self, StoreError> {
         let tables = Tables {
             meta: transaction.open_table(META)?,
             users: transaction.open_table(USERS)?,
             logins: transaction.open_table(LOGINS)?,
             sessions: transaction.open_table(SESSIONS)?,
+            audit: transaction.open_table(AUDIT)?,
+            refusals: transaction.open_table(REFUSALS)?,
         };
-        Ok(Self { tables, changed: false, now: UnixMillis(0) })
+        Ok(Self { tables, changed: false, now: UnixMillis(0), waiting })
     }
 
     /// Puts the record of a session.
@@ -248,11 +362,58 @@ impl<'t> Writes<'t> {
         self.now = self.now.max(now);
     }
 
+    /// Notes what a command did or saw. It is written with the next commit; a batch that changes nothing makes none.
+    pub fn note(&mut self, occurrence: Occurrence) {
+        self.waiting.add(occurrence, self.now);
+    }
+
+    /// Forgets how far time had gone, and makes `now` the highest time seen.
+    pub fn lower_time(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+        self.now = now;
+        self.changed = true;
+        self.tables.meta.insert(META_HIGHEST_TIME, now.0.to_be_bytes().as_slice())?;
+        Ok(())
+    }
+
+    /// Makes a commit necessary although no command changed anything.
+    pub(super) fn force(&mut self) {
+        self.changed = true;
+    }
+
     /// Ends the batch: whether there is anything to commit.
-    pub(super) fn finish(mut self) -> Result<bool, StoreError> {
-        if self.changed && self.now > self.highest_time_seen()?.plus_secs(NOTE_TIME_SECS) {
+    pub(super) fn finish(mut self, key: Option<&AuditKey>) -> Result<bool, StoreError> {
+        if !self.changed {
+            return Ok(false);
+        }
+        if self.now > self.highest_time_seen()?.plus_secs(NOTE_TIME_SECS) {
             self.tables.meta.insert(META_HIGHEST_TIME, self.now.0.to_be_bytes().as_slice())?;
         }
-        Ok(self.changed)
+        if let Some(key) = key {
+            for (occurrence, time, count) in self.waiting.take() {
+                self.append(key, occurrence, time, count)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn append(
+        &mut self,
+        key: &AuditKey,
+        occurrence: Occurrence,
+        time: UnixMillis,
+        count: u32,
+    ) -> Result<(), StoreError> {
+        let log = occurrence.event.log();
+        let Head { next: number, mac: previous } = self.head(log)?;
+        let record =
+            codec::encode_entry(&Entry { number, time, count, occurrence, kid: key.kid(), previous });
+        let ring = match log {
+            Log::Main => &mut self.tables.audit,
+            Log::Refusals => &mut self.tables.refusals,
+        };
+        ring.insert(number % log.len(), &record)?;
+        let head = [(number + 1).to_be_bytes().as_slice(), &key.mac(&record)].concat();
+        self.tables.meta.insert(log.head(), head.as_slice())?;
+        Ok(())
     }
 }

@@ -1,14 +1,15 @@
 //! The one thread that writes: it commits together whatever queued while the last commit ran, then answers.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use redb::Database;
 
 use super::StoreError;
 use super::tables::Writes;
+use crate::audit::{AuditKey, Waiting};
 
 /// Most commands that wait for the writer; one more is turned away with [`StoreError::Full`].
 const QUEUE_LEN: usize = 1024;
@@ -26,7 +27,10 @@ type Reply = Box<dyn FnOnce() + Send>;
 pub(super) struct Writer {
     queue: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
+    audit_key: SharedKey,
 }
+
+type SharedKey = Arc<Mutex<Option<AuditKey>>>;
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,15 +44,34 @@ impl Writer {
         on_failure: impl FnOnce(&StoreError) + Send + 'static,
     ) -> Self {
         let (queue, jobs) = mpsc::sync_channel(QUEUE_LEN);
+        let audit_key = SharedKey::default();
+        let key = Arc::clone(&audit_key);
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
-                if let Err(error) = commit_until_closed(&database, &jobs) {
+                if let Err(error) = commit_until_closed(&database, &jobs, &key) {
                     on_failure(&error);
                 }
             })
             .expect("the operating system can start a thread");
-        Self { queue: Some(queue), thread: Some(thread) }
+        Self { queue: Some(queue), thread: Some(thread), audit_key }
+    }
+
+    pub(super) fn use_audit_key(&self, key: AuditKey) {
+        *self.audit_key.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+    }
+
+    /// Queues a command whose answer nobody waits for; with a full queue it is dropped.
+    pub(super) fn submit(
+        &self,
+        command: impl FnOnce(&mut Writes<'_>) -> Result<(), StoreError> + Send + 'static,
+    ) {
+        let job: Job = Box::new(move |writes| {
+            command(writes)?;
+            Ok(Box::new(|| {}))
+        });
+        let queue = self.queue.as_ref().expect("the queue is open until drop");
+        let _ = queue.try_send(job);
     }
 
     pub(super) fn run<T: Send + 'static>(
@@ -90,17 +113,22 @@ fn stopped() -> StoreError {
 ///
 /// After an I/O error redb refuses to write until the file is opened anew, so this thread ends: the jobs of the
 /// failed batch and those still queued are dropped, and their callers are told that the store failed.
-fn commit_until_closed(database: &Database, jobs: &Receiver<Job>) -> Result<(), StoreError> {
+fn commit_until_closed(
+    database: &Database,
+    jobs: &Receiver<Job>,
+    audit_key: &SharedKey,
+) -> Result<(), StoreError> {
+    let mut waiting = Waiting::default();
     while let Ok(first) = jobs.recv() {
         let transaction = database.begin_write()?;
-        let mut writes = Writes::begin(&transaction)?;
+        let mut writes = Writes::begin(&transaction, &mut waiting)?;
         let mut replies = vec![first(&mut writes)?];
         while replies.len() < BATCH_LEN
             && let Ok(job) = jobs.try_recv()
         {
             replies.push(job(&mut writes)?);
         }
-        if writes.finish()? {
+        if writes.finish(current(audit_key).as_ref())? {
             transaction.commit()?;
         } else {
             transaction.abort()?;
@@ -109,5 +137,18 @@ fn commit_until_closed(database: &Database, jobs: &Receiver<Job>) -> Result<(), 
             reply();
         }
     }
+    if !waiting.is_empty()
+        && let Some(key) = current(audit_key)
+    {
+        let transaction = database.begin_write()?;
+        let mut writes = Writes::begin(&transaction, &mut waiting)?;
+        writes.force();
+        writes.finish(Some(&key))?;
+        transaction.commit()?;
+    }
     Ok(())
+}
+
+fn current(key: &SharedKey) -> Option<AuditKey> {
+    key.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

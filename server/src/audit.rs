@@ -1,0 +1,278 @@
+//! The audit log: what is worth remembering of sign-ins, refreshes and administration, each entry bound to the one
+//! before by a MAC, so that a log that was tampered with shows where.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::session::SessionId;
+use crate::time::UnixMillis;
+use crate::user::UserId;
+
+/// Bytes of a MAC in the chain.
+pub const MAC_LEN: usize = 32;
+
+/// Most different occurrences that wait for a commit; more are counted together, without saying who.
+const WAITING_MAX: usize = 1024;
+
+/// What happened. The number is what the store keeps; none is ever given to something else.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Event {
+    /// A user signed in.
+    SignedIn = 1,
+    /// A log-in was refused; a user is named if there is one of that name.
+    SignInRefused = 2,
+    /// A session was signed out by its owner.
+    SignedOut = 3,
+    /// A user ended all of their sessions.
+    SignedOutEverywhere = 4,
+    /// A user changed their password, which ended all of their other sessions.
+    PasswordChanged = 5,
+    /// Row 4: a token ahead of the record healed it.
+    Ahead = 6,
+    /// Row 7: two parties refreshed within the grace period, and the second got the same child.
+    Concurrent = 7,
+    /// Row 8: a lost answer was given again.
+    Retried = 8,
+    /// Row 8a: a late duplicate got nothing.
+    Superseded = 9,
+    /// Row 9: a spent token ended the session. The other address is that of the last rotation.
+    Reused = 10,
+    /// An administrator added a user.
+    UserAdded = 11,
+    /// An administrator deleted a user.
+    UserDeleted = 12,
+    /// An administrator set a user's password.
+    PasswordSet = 13,
+    /// An administrator disabled a user.
+    UserDisabled = 14,
+    /// An administrator enabled a user.
+    UserEnabled = 15,
+    /// An administrator ended a session.
+    SessionRevoked = 16,
+    /// A new master key signs.
+    KeyRotated = 17,
+    /// A master key was retired.
+    KeyRetired = 18,
+    /// The stored time was lowered to the system clock, which ended all sessions.
+    ClockAccepted = 19,
+    /// The store was restored from a backup.
+    Restored = 20,
+    /// Events that were too many to be kept apart.
+    Unrecorded = 21,
+}
+
+impl Event {
+    const ALL: [Self; 21] = [
+        Self::SignedIn,
+        Self::SignInRefused,
+        Self::SignedOut,
+        Self::SignedOutEverywhere,
+        Self::PasswordChanged,
+        Self::Ahead,
+        Self::Concurrent,
+        Self::Retried,
+        Self::Superseded,
+        Self::Reused,
+        Self::UserAdded,
+        Self::UserDeleted,
+        Self::PasswordSet,
+        Self::UserDisabled,
+        Self::UserEnabled,
+        Self::SessionRevoked,
+        Self::KeyRotated,
+        Self::KeyRetired,
+        Self::ClockAccepted,
+        Self::Restored,
+        Self::Unrecorded,
+    ];
+
+    /// The event of a stored number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|event| *event as u8 == number)
+    }
+
+    /// The log this event belongs to. What strangers cause has one of its own, so that they cannot wash out a reuse.
+    pub const fn log(self) -> Log {
+        match self {
+            Self::SignInRefused => Log::Refusals,
+            _ => Log::Main,
+        }
+    }
+}
+
+/// One of the two logs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Log {
+    /// What users and administrators did, and what happened to sessions.
+    Main,
+    /// Refused log-ins.
+    Refusals,
+}
+
+/// Something that happened, to somebody, from somewhere.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Occurrence {
+    /// What.
+    pub event: Event,
+    /// To whom.
+    pub user: Option<UserId>,
+    /// To which session.
+    pub session: Option<SessionId>,
+    /// From where.
+    pub address: Option<IpAddr>,
+    /// For a reuse: from where the session was last refreshed.
+    pub other_address: Option<IpAddr>,
+}
+
+impl Occurrence {
+    /// Something that happened to nobody in particular.
+    pub const fn of(event: Event) -> Self {
+        Self { event, user: None, session: None, address: None, other_address: None }
+    }
+
+    /// Something that happened to a user.
+    pub const fn of_user(event: Event, user: UserId) -> Self {
+        Self { user: Some(user), ..Self::of(event) }
+    }
+
+    /// Something that happened to a session.
+    pub fn of_session(event: Event, session: SessionId) -> Self {
+        Self { session: Some(session), ..Self::of_user(event, session.user()) }
+    }
+
+    /// The same, from somewhere.
+    #[must_use]
+    pub const fn from(self, address: IpAddr) -> Self {
+        Self { address: Some(address), ..self }
+    }
+}
+
+/// An entry of a log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Counts the entries of its log from 0, those that the ring has overwritten included.
+    pub number: u64,
+    /// When it happened first.
+    pub time: UnixMillis,
+    /// How often within the minute.
+    pub count: u32,
+    /// What happened.
+    pub occurrence: Occurrence,
+    /// The master key its MAC is made with.
+    pub kid: u8,
+    /// The MAC of the entry before; zeros for the first.
+    pub previous: [u8; MAC_LEN],
+}
+
+/// The key of the chain, derived from a master key.
+#[derive(Clone)]
+pub struct AuditKey {
+    kid: u8,
+    keyed: Hmac<Sha256>,
+}
+
+impl std::fmt::Debug for AuditKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AuditKey({})", self.kid)
+    }
+}
+
+impl AuditKey {
+    pub(crate) fn new(kid: u8, keyed: Hmac<Sha256>) -> Self {
+        Self { kid, keyed }
+    }
+
+    /// The id of its master key.
+    pub fn kid(&self) -> u8 {
+        self.kid
+    }
+
+    /// The MAC of an entry as it is stored.
+    pub fn mac(&self, record: &[u8]) -> [u8; MAC_LEN] {
+        self.keyed.clone().chain_update(record).finalize().into_bytes().into()
+    }
+}
+
+/// What happened without a commit of its own: it waits for the next one, counted by the minute.
+///
+/// Refusals and repeated answers cost no write; a stranger must not be able to make them cost one.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    minutes: BTreeMap<(u64, Occurrence), (UnixMillis, u32)>,
+}
+
+impl Waiting {
+    /// Takes in an occurrence.
+    pub fn add(&mut self, occurrence: Occurrence, now: UnixMillis) {
+        let minute = now.as_secs() / 60;
+        let is_known = self.minutes.contains_key(&(minute, occurrence));
+        let kept = if is_known || self.minutes.len() < WAITING_MAX {
+            occurrence
+        } else {
+            Occurrence::of(Event::Unrecorded)
+        };
+        let (_, count) = self.minutes.entry((minute, kept)).or_insert((now, 0));
+        *count = count.saturating_add(1);
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.minutes.is_empty()
+    }
+
+    /// Hands out all that waits, oldest first.
+    pub fn take(&mut self) -> impl Iterator<Item = (Occurrence, UnixMillis, u32)> + use<> {
+        let minutes = std::mem::take(&mut self.minutes);
+        minutes.into_iter().map(|((_, occurrence), (time, count))| (occurrence, time, count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(n: u64) -> Occurrence {
+        Occurrence::of_user(Event::SignInRefused, UserId(n))
+    }
+
+    #[test]
+    fn events_keep_their_numbers() {
+        for (index, event) in Event::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(event as u8), index + 1);
+            assert_eq!(Event::from_number(event as u8), Some(event));
+        }
+        assert_eq!(Event::from_number(0), None);
+        assert_eq!(Event::from_number(22), None);
+    }
+
+    #[test]
+    fn equal_occurrences_of_a_minute_are_counted_together() {
+        let mut waiting = Waiting::default();
+        for millis in [60_000, 61_000, 119_999, 120_000] {
+            waiting.add(refused(1), UnixMillis(millis));
+        }
+        let taken: Vec<_> = waiting.take().map(|(_, time, count)| (time.0, count)).collect();
+        assert_eq!(taken, [(60_000, 3), (120_000, 1)]);
+        assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn strangers_cannot_make_the_waiting_room_grow() {
+        let mut waiting = Waiting::default();
+        for n in 0..5000 {
+            waiting.add(refused(n), UnixMillis(0));
+        }
+        waiting.add(refused(1), UnixMillis(0));
+        let taken: Vec<_> = waiting.take().collect();
+        assert_eq!(taken.len(), WAITING_MAX + 1);
+        let total: u32 = taken.iter().map(|(.., count)| count).sum();
+        assert_eq!(total, 5001);
+    }
+}

@@ -1,0 +1,116 @@
+//! `latchkey key`: the master keys, by their ids; a secret is printed only by `export`, which says so.
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use clap::{Subcommand, ValueEnum};
+use zeroize::Zeroizing;
+
+use super::{Failure, perform::perform};
+use crate::administration::{Answer, Command};
+use crate::keys::{KeyRing, Keys};
+use crate::settings::Settings;
+
+#[derive(Subcommand)]
+pub(super) enum KeyCommand {
+    /// List the keys and how many sessions need each
+    List {
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a new key that signs from now on; tokens of the others keep working
+    Rotate,
+    /// Remove a key, with which every token it issued becomes invalid
+    Retire {
+        /// Its id
+        kid: u8,
+        /// Also when sessions still need it; they end
+        #[arg(long)]
+        force: bool,
+    },
+    /// Print a secret for another verifier
+    #[command(subcommand)]
+    Export(Export),
+}
+
+#[derive(Subcommand)]
+pub(super) enum Export {
+    /// The secret that access tokens are signed and verified with (HS256)
+    Access {
+        /// The key's id [default: the one that signs]
+        kid: Option<u8>,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = Format::Base64url)]
+        format: Format,
+    },
+}
+
+/// Spellings of a secret.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Format {
+    /// 64 hexadecimal digits
+    Hex,
+    /// 43 characters
+    Base64url,
+    /// A JSON Web Key (RFC 7517)
+    Jwk,
+}
+
+pub(super) fn run(settings: &Settings, command: KeyCommand) -> Result<(), Failure> {
+    match command {
+        KeyCommand::List { json } => {
+            let Answer::Keys(keys) = perform(settings, Command::ListKeys)? else {
+                return Err("the server answered something else than a list of keys".into());
+            };
+            if json {
+                println!("{}", serde_json::to_string(&keys)?);
+            } else {
+                println!("KID  SIGNS  SESSIONS");
+                for key in keys {
+                    let signs = if key.signs { "yes" } else { "no" };
+                    println!("{:3}  {signs:5}  {:8}", key.kid, key.needed_by_sessions);
+                }
+            }
+        }
+        KeyCommand::Rotate => {
+            let Answer::Rotated(kid) = perform(settings, Command::RotateKey)? else {
+                return Err("the server answered something else than a key id".into());
+            };
+            println!("key {kid} signs from now on; give its export to those who verify tokens offline");
+        }
+        KeyCommand::Retire { kid, force } => {
+            perform(settings, Command::RetireKey { kid, force })?;
+            println!("retired key {kid}");
+        }
+        KeyCommand::Export(Export::Access { kid, format }) => export(settings, kid, format)?,
+    }
+    Ok(())
+}
+
+fn export(settings: &Settings, kid: Option<u8>, format: Format) -> Result<(), Failure> {
+    let keys = Keys::read(&settings.key_file)?;
+    let kid = kid.unwrap_or(keys.signing_kid());
+    let secret = KeyRing::new(settings.key_file.clone(), keys).access_secret(kid)?;
+    let base64url = Zeroizing::new(Base64UrlUnpadded::encode_string(&*secret));
+    eprintln!("latchkey: whoever holds this secret can sign access tokens as anybody, not only verify them");
+    match format {
+        Format::Hex => println!("{}", hexadecimal(&*secret).as_str()),
+        Format::Base64url => println!("{}", base64url.as_str()),
+        Format::Jwk => {
+            println!(
+                r#"{{"kty":"oct","alg":"HS256","use":"sig","kid":"{kid}","k":"{}"}}"#,
+                base64url.as_str()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn hexadecimal(secret: &[u8]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(2 * secret.len()));
+    for byte in secret {
+        for digit in [byte >> 4, byte & 0xf] {
+            text.push(char::from_digit(digit.into(), 16).expect("four bits are a digit"));
+        }
+    }
+    text
+}
