@@ -6,8 +6,8 @@ pub(crate) const SECRET: &[u8; 32] = b"a benchmark's secret of 32 bytes";
 
 pub(crate) const ISSUER: &str = "https://id.example";
 pub(crate) const SUBJECT: &str = "user-8f14e45f";
-pub(crate) const AUDIENCE: &str = "front-door";
-pub(crate) const ID: &str = "4c8f2d2e9b1a7f3355d0c6b8";
+pub(crate) const AUDIENCE: &str = "door-lock";
+pub(crate) const ID: &str = "4c8f2d2e9b1a7f3355d0c6b80e6f91a7";
 pub(crate) const ISSUED_AT: u64 = 1_700_000_000;
 /// In the year 2096: two of the candidates read the clock themselves.
 pub(crate) const EXPIRES_AT: u64 = 4_000_000_000;
@@ -29,7 +29,7 @@ pub(crate) struct Claims<S> {
     pub(crate) jti: S,
 }
 
-impl<'a> Claims<&'a str> {
+impl Claims<&'static str> {
     pub(crate) fn to_sign() -> Self {
         Claims { exp: EXPIRES_AT, iss: ISSUER, sub: SUBJECT, aud: AUDIENCE, iat: ISSUED_AT, jti: ID }
     }
@@ -44,7 +44,7 @@ pub(crate) struct ClaimsWithoutTimes<S> {
     pub(crate) jti: S,
 }
 
-impl<'a> ClaimsWithoutTimes<&'a str> {
+impl ClaimsWithoutTimes<&'static str> {
     pub(crate) fn to_sign() -> Self {
         ClaimsWithoutTimes { iss: ISSUER, sub: SUBJECT, aud: AUDIENCE, jti: ID }
     }

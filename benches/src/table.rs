@@ -10,9 +10,7 @@ pub(crate) fn print_times(times: &[Times]) {
     println!(
         "HS256, a payload of {PAYLOAD_LEN} bytes, a token of {TOKEN_LEN} characters; a processor {has_sha} SHA instructions."
     );
-    println!(
-        "Nanoseconds; ratios of the minimum to the floor's, and of jsonwebtoken's (rust_crypto) to this one."
-    );
+    println!("Nanoseconds. Ratios are of minima: to the floor, and of jsonwebtoken (rust_crypto) to this.");
     for job in [Job::Verify, Job::Sign] {
         let rows = times.iter().filter(|row| row.job == job);
         let minimum_of = |name| rows.clone().find(|row| row.name == name).map_or(f64::NAN, |row| row.minimum);
@@ -26,7 +24,7 @@ pub(crate) fn print_times(times: &[Times]) {
 }
 
 pub(crate) fn print_instructions(counts: &[Count]) {
-    println!("Instructions under callgrind; SHA-256 in software.");
+    println!("Instructions per job under callgrind, with SHA-256 in software.");
     for job in [Job::Verify, Job::Sign] {
         let rows = counts.iter().filter(|row| row.job == job);
         let count_of =

@@ -4,16 +4,14 @@
 
 #![no_main]
 
+use latchkey_fuzz::{NOW, ROOM, key};
 use libfuzzer_sys::fuzz_target;
-use token_core::{Key, Verifier, VerifyError};
-
-const SECRET: &[u8; 32] = b"a fuzzing secret, 32 bytes long.";
-const NOW: u64 = 1_800_000_000;
+use token_core::{Verifier, VerifyError};
 
 fuzz_target!(|input: &[u8]| {
-    let keys = [Key::new(SECRET).and_then(|key| key.with_kid("1")).expect("a secret of 32 bytes")];
+    let keys = [key().with_kid("1").expect("a digit is a key id")];
     let verifier = Verifier::new(&keys);
-    let (mut buffer, mut room) = ([0; 8192], [0; 16_384]);
+    let (mut buffer, mut room) = ([0; ROOM], [0; 2 * ROOM]);
 
     if let Ok(claims) = verifier.verify(input, NOW, &mut buffer) {
         assert!(claims.expires_at() > NOW);

@@ -1,0 +1,14 @@
+//! What the fuzz targets share: a key, a time, and room for the longest token.
+
+use token_core::{Key, TOKEN_LEN_MAX};
+
+pub const SECRET: &[u8; 32] = b"a fuzzing secret, 32 bytes long.";
+pub const NOW: u64 = 1_800_000_000;
+
+/// No token, no payload and no document in a token is longer.
+pub const ROOM: usize = TOKEN_LEN_MAX;
+
+/// A key without `kid`, so that its header is short and always the same.
+pub fn key() -> Key {
+    Key::new(SECRET).expect("a secret of 32 bytes is long enough")
+}
