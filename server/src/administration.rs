@@ -2,6 +2,7 @@
 //! whether they came through the control socket or the command line opened the store itself.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use crate::hasher::Hasher;
 use crate::keys::{KeyFileError, KeyRing, Keys};
 use crate::password::{Password, Weakness};
 use crate::session::{Session, SessionId};
-use crate::store::{Reads, Store, StoreError};
+use crate::store::{Contents, Progress, Reads, Store, StoreError};
 use crate::time::UnixMillis;
 use crate::user::{Name, NameError, Role, UserId};
 
@@ -90,6 +91,11 @@ pub enum Command {
     VerifyAudit,
     /// Lowers the stored time to the system clock and ends all sessions.
     AcceptClock,
+    /// Writes a copy of the store to a new file.
+    Backup {
+        /// Its absolute path.
+        path: PathBuf,
+    },
 }
 
 /// What came of a command.
@@ -112,6 +118,13 @@ pub enum Answer {
     AuditVerified(Vec<Verified>),
     /// By how many seconds the time was lowered.
     ClockLowered(u64),
+    /// A backup was made, of so many users and session records.
+    BackedUp {
+        /// Users.
+        users: u64,
+        /// Session records.
+        sessions: u64,
+    },
 }
 
 /// A session in a list; times are seconds of Unix time.
@@ -230,6 +243,8 @@ pub enum Refusal {
     KeyNeeded(usize),
     /// The clock is not behind.
     ClockFine,
+    /// The backup was not made, and why.
+    Backup(String),
     /// The password pool is full.
     Busy,
     /// The store refused, and what it said.
@@ -247,7 +262,7 @@ impl fmt::Display for Refusal {
                 f.write_str(&reasons.join(", and "))
             }
             Self::NoSuchSession => f.write_str("there is no such session; `latchkey session list` shows all"),
-            Self::Key(reason) => f.write_str(reason),
+            Self::Key(reason) | Self::Backup(reason) => f.write_str(reason),
             Self::KeyNeeded(sessions) => write!(
                 f,
                 "{sessions} living sessions may still hold refresh tokens of this key and would end; \
@@ -286,11 +301,11 @@ impl From<crate::hasher::Busy> for Refusal {
     }
 }
 
-/// Runs a command.
+/// Runs a command; one that takes long says now and then how far it has come.
 ///
 /// # Errors
 /// [`Refusal`]; then nothing has changed.
-pub fn run(office: &Office<'_>, command: Command) -> Result<Answer, Refusal> {
+pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Result<Answer, Refusal> {
     let Office { store, hasher, clock, .. } = *office;
     let now = clock.now();
     match command {
@@ -384,6 +399,10 @@ pub fn run(office: &Office<'_>, command: Command) -> Result<Answer, Refusal> {
             store.write(move |writes| command::accept_clock(writes, accepted))?;
             Ok(Answer::ClockLowered(behind_secs))
         }
+        Command::Backup { path } => match store.backup(&path, progress) {
+            Ok(Contents { users, sessions }) => Ok(Answer::BackedUp { users, sessions }),
+            Err(error) => Err(Refusal::Backup(error.to_string())),
+        },
     }
 }
 

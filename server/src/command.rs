@@ -233,6 +233,21 @@ pub fn delete_user(writes: &mut Writes<'_>, name: &Name, now: UnixMillis) -> Res
     Ok(true)
 }
 
+/// Deletes those of the sessions `ids` that are dead at `now`; returns how many.
+pub fn delete_dead(writes: &mut Writes<'_>, ids: &[SessionId], now: UnixMillis) -> Result<usize, StoreError> {
+    writes.saw_time(now);
+    let mut deleted = 0;
+    for &id in ids {
+        let Some(session) = writes.session(id)? else { continue };
+        let user = writes.user(id.user())?;
+        if session.end_reason(user.as_ref(), now).is_some() {
+            writes.delete_session(id)?;
+            deleted += 1;
+        }
+    }
+    Ok(deleted)
+}
+
 /// Makes `now`, which is earlier, the highest time seen, and ends every session: their times mean nothing any more.
 pub fn accept_clock(writes: &mut Writes<'_>, now: UnixMillis) -> Result<(), StoreError> {
     writes.lower_time(now)?;

@@ -1,6 +1,7 @@
 //! The control socket beside the store: how the command line reaches a server that has the store open.
 //!
-//! One command a connection: a line of JSON in, a line of JSON out. Only the folder's owner can reach the socket.
+//! One command a connection: a line of JSON in, lines of JSON out, the last of them the outcome and those before it
+//! how far long work has come. Only the folder's owner can reach the socket.
 
 use std::fs::{self, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -12,10 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::administration::{self, Answer, Command, Refusal};
 use crate::api::App;
+use crate::store::Progress;
 
 /// Name of the socket inside the data folder.
 const FILE_NAME: &str = "control.sock";
@@ -82,10 +85,26 @@ fn answer(app: &App, mut stream: UnixStream) -> io::Result<()> {
     let line = read_line(&stream, COMMAND_LEN_MAX)?;
     let command: Command = serde_json::from_str(&line)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is none that this version knows"))?;
-    let outcome = administration::run(&app.office(), command);
-    let mut answer = serde_json::to_vec(&outcome)?;
-    answer.push(b'\n');
-    stream.write_all(&answer)
+    let mut peer = stream.try_clone()?;
+    let outcome = administration::run(&app.office(), command, &mut |done, total| {
+        // Whoever has gone away no longer wants to know; the work goes on.
+        let _ = send(&mut peer, &Line::Progress { done, total });
+    });
+    send(&mut stream, &Line::Outcome(outcome))
+}
+
+/// A line of the server's.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Progress { done: u64, total: u64 },
+    Outcome(Result<Answer, Refusal>),
+}
+
+fn send(stream: &mut UnixStream, line: &Line) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    stream.write_all(&bytes)
 }
 
 fn read_line(stream: &UnixStream, len_max: u64) -> io::Result<Zeroizing<String>> {
@@ -98,12 +117,16 @@ fn read_line(stream: &UnixStream, len_max: u64) -> io::Result<Zeroizing<String>>
 ///
 /// # Errors
 /// When there is no such server or it does not answer; what it refuses is the inner error.
-pub fn ask(folder: &Path, command: &Command) -> io::Result<Result<Answer, Refusal>> {
+pub fn ask(folder: &Path, command: &Command, progress: Progress<'_>) -> io::Result<Result<Answer, Refusal>> {
     let mut stream = UnixStream::connect(folder.join(FILE_NAME))?;
     let mut line = Zeroizing::new(serde_json::to_vec(command)?);
     line.push(b'\n');
     stream.write_all(&line)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    serde_json::from_str(&answer).map_err(io::Error::from)
+    for line in BufReader::new(stream).lines() {
+        match serde_json::from_str(&line?)? {
+            Line::Progress { done, total } => progress(done, total),
+            Line::Outcome(outcome) => return Ok(outcome),
+        }
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
 }

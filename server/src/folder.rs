@@ -27,12 +27,7 @@ pub fn open(
     settings: &Settings,
     on_failure: impl FnOnce(&StoreError) + Send + 'static,
 ) -> Result<Opened, FolderError> {
-    let folder = settings.data.clone();
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .map_err(|error| FolderError::Folder { folder, error })?;
+    make(settings)?;
     let store = Store::open(&store_path(settings), on_failure)?;
     let used_with = store.read(store::Reads::key_fingerprints)?;
     let keys = match Keys::read(&settings.key_file) {
@@ -42,7 +37,11 @@ pub fn open(
         }
         read => read?,
     };
-    check_and_note_fingerprints(&store, &keys, &used_with, &settings.key_file)?;
+    check_fingerprints(&store, &keys, &settings.key_file)?;
+    let fingerprints = keys.fingerprints();
+    if fingerprints != used_with {
+        store.write(move |writes| writes.put_key_fingerprints(&fingerprints))?;
+    }
     store.use_audit_key(keys.signing_audit_key().clone());
     Ok(Opened { store, keys })
 }
@@ -53,20 +52,26 @@ pub fn store_path(settings: &Settings) -> PathBuf {
 }
 
 /// Refuses a key file that lacks a key the store was used with: every session of that key would be refused too.
-fn check_and_note_fingerprints(
-    store: &Store,
-    keys: &Keys,
-    used_with: &[[u8; 9]],
-    path: &Path,
-) -> Result<(), FolderError> {
+///
+/// # Errors
+/// [`FolderError::OtherKey`].
+pub fn check_fingerprints(store: &Store, keys: &Keys, path: &Path) -> Result<(), FolderError> {
     let present = keys.fingerprints();
-    if let Some(&[kid, ..]) = used_with.iter().find(|fingerprint| !present.contains(fingerprint)) {
-        return Err(FolderError::OtherKey { kid, path: path.to_owned() });
+    let used_with = store.read(store::Reads::key_fingerprints)?;
+    match used_with.iter().find(|fingerprint| !present.contains(fingerprint)) {
+        Some(&[kid, ..]) => Err(FolderError::OtherKey { kid, path: path.to_owned() }),
+        None => Ok(()),
     }
-    if present != used_with {
-        store.write(move |writes| writes.put_key_fingerprints(&present))?;
-    }
-    Ok(())
+}
+
+/// Makes the data folder if there is none, for its owner alone.
+///
+/// # Errors
+/// [`FolderError::Folder`].
+pub fn make(settings: &Settings) -> Result<(), FolderError> {
+    let folder = settings.data.clone();
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.map_err(|error| FolderError::Folder { folder, error })
 }
 
 /// Whether there is anything in the folder yet.

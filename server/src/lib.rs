@@ -24,6 +24,7 @@ pub mod session;
 pub mod settings;
 pub mod site;
 pub mod store;
+pub mod sweeper;
 pub mod time;
 pub mod user;
 mod web;

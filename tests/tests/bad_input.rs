@@ -235,7 +235,7 @@ fn a_store_of_a_newer_schema_is_refused_and_left_as_it_is() {
     let meta: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
     let database = redb::Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
-    transaction.open_table(meta).unwrap().insert("schema", 2_u32.to_be_bytes().as_slice()).unwrap();
+    transaction.open_table(meta).unwrap().insert("schema", 9_u32.to_be_bytes().as_slice()).unwrap();
     transaction.commit().unwrap();
     drop(database);
     for command in ["serve", "check"] {

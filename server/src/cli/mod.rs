@@ -1,18 +1,20 @@
 //! The command line: what can be typed, and which part of the program answers it.
 
 mod audit;
+mod backup;
 mod check;
 mod clock;
 mod key;
 mod log;
 mod perform;
+mod progress;
 mod prompt;
 mod serve;
 mod session;
 mod user;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
@@ -59,6 +61,21 @@ enum Command {
     /// Accept a system clock that is behind the time the store has seen
     #[command(subcommand)]
     Clock(clock::ClockCommand),
+    /// Write a copy of the store to a new file, also while the server runs
+    Backup {
+        /// The file to make
+        file: PathBuf,
+    },
+    /// Put a backup in the place of the store, which is kept; the server must not run
+    Restore {
+        /// The backup
+        file: PathBuf,
+        /// Keep the sessions of the backup, of which some have ended since
+        #[arg(long)]
+        keep_sessions: bool,
+    },
+    /// Make the store's file as small as it can be; the server must not run
+    Compact,
     /// Read the settings, verify key file and store, report, change nothing
     Check,
 }
@@ -130,6 +147,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Key(command) => key::run(&settings, command),
         Command::Audit(command) => audit::run(&settings, command),
         Command::Clock(command) => clock::run(&settings, command),
+        Command::Backup { file } => backup::backup(&settings, &file),
+        Command::Restore { file, keep_sessions } => backup::restore(&settings, &file, keep_sessions),
+        Command::Compact => backup::compact(&settings),
         Command::Check => check::check(&given, &settings),
     }
 }

@@ -1,6 +1,6 @@
 //! Running an administrator's command over the store itself, or through the server that has it open.
 
-use super::Failure;
+use super::{Failure, progress};
 use crate::administration::{self, Answer, Command, Office};
 use crate::clock::Clock;
 use crate::control;
@@ -24,12 +24,14 @@ pub(super) fn perform(settings: &Settings, command: Command) -> Result<Answer, F
                 keys: &KeyRing::new(settings.key_file.clone(), opened.keys),
                 store: &opened.store,
             };
-            Ok(administration::run(&office, command)?)
+            Ok(administration::run(&office, command, &mut progress::show)?)
         }
-        Err(error) if error.is_in_use() => match control::ask(&settings.data, &command) {
-            Ok(outcome) => Ok(outcome?),
-            Err(reason) => Err(format!("{error} (its control socket does not answer: {reason})").into()),
-        },
+        Err(error) if error.is_in_use() => {
+            match control::ask(&settings.data, &command, &mut progress::show) {
+                Ok(outcome) => Ok(outcome?),
+                Err(reason) => Err(format!("{error} (its control socket does not answer: {reason})").into()),
+            }
+        }
         Err(error) => Err(error.into()),
     }
 }

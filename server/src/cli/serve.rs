@@ -21,6 +21,7 @@ use crate::keys::KeyRing;
 use crate::settings::Settings;
 use crate::site::PublicUrl;
 use crate::store::Reads;
+use crate::sweeper::Sweeper;
 
 /// A grace period should exceed the life of a request: 10 s for an attempt and 5 s in the server.
 const GRACE_ADVISED_SECS: u64 = 15;
@@ -53,6 +54,7 @@ pub(super) fn serve(settings: &Settings) -> Result<(), Failure> {
 
     let control = Control::start(&settings.data, Arc::clone(&app))
         .map_err(|error| format!("no control socket can be made in {}: {error}", settings.data.display()))?;
+    let sweeper = Sweeper::start(Arc::clone(&app))?;
     let http = Http::start(listener, &app, Hasher::capacity(settings.argon2_slots))?;
     greet(settings, &app, address, is_new)?;
 
@@ -60,6 +62,7 @@ pub(super) fn serve(settings: &Settings) -> Result<(), Failure> {
     log::info!("stopping");
     drop(control);
     http.stop();
+    drop(sweeper);
     // The last handle: dropping it writes what still waits and closes the store.
     drop(app);
     match reason {

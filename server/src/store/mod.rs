@@ -3,6 +3,7 @@
 //! Nothing outside this folder knows redb. A write is a command that gets records, decides with the pure rules, and
 //! puts what changed; whatever commands wait are committed together, and each is answered only after the commit.
 
+mod backup;
 mod codec;
 mod overlay;
 mod tables;
@@ -19,6 +20,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
 
 use crate::audit::{AuditKey, Occurrence};
 use crate::time::UnixMillis;
+pub use backup::{BackupError, Progress, beside, replace};
 use overlay::Overlay;
 pub use tables::{Head, Reads, Writes};
 use writer::Writer;
@@ -50,15 +52,7 @@ impl Store {
         on_failure: impl FnOnce(&StoreError) + Send + 'static,
     ) -> Result<Self, OpenError> {
         let failed = |reason| OpenError { path: path.to_owned(), reason };
-        // redb would create the file readable by others.
-        OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| failed(OpenFailure::Io(error)))?;
+        make_private(path).map_err(|error| failed(OpenFailure::Io(error)))?;
         let database = builder().create(path).map_err(|error| failed(error.into()))?;
         let schema = tables::schema(&database).map_err(|error| failed(error.into()))?;
         match schema {
@@ -138,6 +132,12 @@ impl Store {
     pub fn highest_time_seen(&self) -> Result<UnixMillis, StoreError> {
         self.read(Reads::highest_time_seen)
     }
+}
+
+/// Makes the file if there is none; redb would make it readable by others.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true).mode(0o600).open(path).map(drop)
 }
 
 /// How redb opens a file: a plain open would trust flipped bits, and panic at some.

@@ -3,8 +3,8 @@
 use std::ops::{Bound, Deref};
 
 use redb::{
-    ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError,
-    WriteTransaction,
+    ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
+    TableDefinition, TableError, WriteTransaction,
 };
 
 use super::codec::{self, ENTRY_LEN, SESSION_LEN, USER_LEN};
@@ -240,6 +240,11 @@ where
         Ok(Some((codec::decode_entry(&record)?, record)))
     }
 
+    /// How many session records there are, dead ones included.
+    pub fn session_count(&self) -> Result<u64, StoreError> {
+        Ok(self.sessions.len()?)
+    }
+
     /// Up to `limit` session records behind `after`, in the order of their ids: a slice for the sweeper.
     pub fn sessions_after(
         &self,
@@ -280,6 +285,19 @@ impl Reads {
     }
 }
 
+impl<'t> WritableTables<'t> {
+    fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+        Ok(Self {
+            meta: transaction.open_table(META)?,
+            users: transaction.open_table(USERS)?,
+            logins: transaction.open_table(LOGINS)?,
+            sessions: transaction.open_table(SESSIONS)?,
+            audit: transaction.open_table(AUDIT)?,
+            refusals: transaction.open_table(REFUSALS)?,
+        })
+    }
+}
+
 /// The tables as a command sees them: what earlier commands of the same batch put is there to read.
 #[derive(Debug)]
 pub struct Writes<'t> {
@@ -302,14 +320,7 @@ impl<'t> Writes<'t> {
         transaction: &'t WriteTransaction,
         waiting: &'t mut Waiting,
     ) -> Result<Self, StoreError> {
-        let tables = Tables {
-            meta: transaction.open_table(META)?,
-            users: transaction.open_table(USERS)?,
-            logins: transaction.open_table(LOGINS)?,
-            sessions: transaction.open_table(SESSIONS)?,
-            audit: transaction.open_table(AUDIT)?,
-            refusals: transaction.open_table(REFUSALS)?,
-        };
+        let tables = WritableTables::open(transaction)?;
         Ok(Self { tables, changed: false, now: UnixMillis(0), waiting })
     }
 
@@ -375,8 +386,8 @@ impl<'t> Writes<'t> {
         Ok(())
     }
 
-    /// Makes a commit necessary although no command changed anything.
-    pub(super) fn force(&mut self) {
+    /// Makes a commit necessary although no record changed, so that what was noted is written at once.
+    pub fn touch(&mut self) {
         self.changed = true;
     }
 
@@ -415,5 +426,41 @@ impl<'t> Writes<'t> {
         let head = [(number + 1).to_be_bytes().as_slice(), &key.mac(&record)].concat();
         self.tables.meta.insert(log.head(), head.as_slice())?;
         Ok(())
+    }
+}
+
+/// The tables of a copy that is being made, filled record by record.
+pub(super) struct Copy<'t>(WritableTables<'t>);
+
+impl<'t> Copy<'t> {
+    pub(super) fn begin(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+        WritableTables::open(transaction).map(Self)
+    }
+
+    pub(super) fn put_sessions(&mut self, sessions: &[(SessionId, Session)]) -> Result<(), StoreError> {
+        for (id, session) in sessions {
+            self.0.sessions.insert(&id.0, &codec::encode_session(session))?;
+        }
+        Ok(())
+    }
+
+    /// Copies all that has to be of one moment; returns the number of users.
+    pub(super) fn put_all_but_sessions(&mut self, reads: &Reads) -> Result<u64, StoreError> {
+        fn copy<K: redb::Key, V: redb::Value>(
+            from: &ReadOnlyTable<K, V>,
+            to: &mut Table<'_, K, V>,
+        ) -> Result<(), StoreError> {
+            for entry in from.iter()? {
+                let (key, value) = entry?;
+                to.insert(key.value(), value.value())?;
+            }
+            Ok(())
+        }
+        copy(&reads.meta, &mut self.0.meta)?;
+        copy(&reads.users, &mut self.0.users)?;
+        copy(&reads.logins, &mut self.0.logins)?;
+        copy(&reads.audit, &mut self.0.audit)?;
+        copy(&reads.refusals, &mut self.0.refusals)?;
+        Ok(reads.users.len()?)
     }
 }

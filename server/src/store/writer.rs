@@ -142,7 +142,7 @@ fn commit_until_closed(
     {
         let transaction = database.begin_write()?;
         let mut writes = Writes::begin(&transaction, &mut waiting)?;
-        writes.force();
+        writes.touch();
         writes.finish(Some(&key))?;
         transaction.commit()?;
     }
