@@ -93,6 +93,8 @@ codes! {
     Internal = "internal", 500, Retry, "The server made a mistake";
     /// A queue is full.
     Busy = "busy", 503, Wait, "The server is busy";
+    /// The server should not be sent requests now.
+    NotReady = "not_ready", 503, Retry, "The server is not ready";
     /// The store has failed.
     Unavailable = "unavailable", 503, Retry, "The store is not available";
 }

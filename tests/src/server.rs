@@ -1,11 +1,11 @@
 //! The real server binary as a child process that is killed when the test ends.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -113,18 +113,7 @@ impl Server {
 
     /// Waits until the server has ended, and returns its exit code.
     pub fn wait(&mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("the server runs");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match child.try_wait().unwrap() {
-                Some(status) => return status.code(),
-                None if Instant::now() > deadline => {
-                    child.kill().unwrap();
-                    panic!("the server did not stop")
-                }
-                None => thread::yield_now(),
-            }
-        }
+        wait_patiently(&mut self.child.take().expect("the server runs")).code()
     }
 
     /// Where the server listens.
@@ -176,17 +165,12 @@ impl Server {
 
     /// Runs a command to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
+        self.run_with_input(arguments, "")
     }
 
     /// Runs a command to its end with `input` on its standard input.
     pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
-        let mut command = self.command(arguments);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // A command that refuses early may close the pipe first.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        child.wait_with_output().unwrap()
+        finish(&mut self.command(arguments), input)
     }
 
     /// Adds a user with the password [`PASSWORD`].
@@ -238,6 +222,41 @@ impl Drop for Server {
             // It may have ended by itself, which is what some tests are about.
             let _ = child.kill();
             let _ = child.wait();
+        }
+    }
+}
+
+/// Runs a command to its end with `input` on its standard input; one that does not end fails the test.
+pub fn finish(command: &mut Command, input: &str) -> Output {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that refuses early may close the pipe first.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let stdout = read_in_the_background(child.stdout.take().unwrap());
+    let stderr = read_in_the_background(child.stderr.take().unwrap());
+    let status = wait_patiently(&mut child);
+    Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+/// Reads all of a pipe, so that the child never waits for room in it.
+fn read_in_the_background(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
+}
+
+fn wait_patiently(child: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match child.try_wait().unwrap() {
+            Some(status) => return status,
+            None if Instant::now() > deadline => {
+                child.kill().unwrap();
+                panic!("{child:?} does not end")
+            }
+            None => thread::sleep(Duration::from_millis(1)),
         }
     }
 }

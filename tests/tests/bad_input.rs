@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
 use latchkey_tests::http::Request;
-use latchkey_tests::server::{PASSWORD, Server, Setup};
+use latchkey_tests::server::{PASSWORD, Server, Setup, finish};
 use serde_json::json;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_server-under-test");
@@ -143,7 +143,7 @@ fn a_port_in_use_is_said_and_the_store_is_not_touched() {
 #[test]
 fn a_wrong_setting_is_said_with_what_to_do() {
     let server = Setup::new(SERVER).stopped();
-    let run = |name: &str, value: &str| server.command(&["serve"]).env(name, value).output().unwrap();
+    let run = |name: &str, value: &str| finish(server.command(&["serve"]).env(name, value), "");
     assert_fails(&run("LATCHKEY_ACCESS_TTL", "5"), 1, "LATCHKEY_ACCESS_TTL is no setting");
     assert_fails(&run("LATCHKEY_GRACE_SECS", "61"), 1, "a whole number from 0 to 60");
     assert_fails(&run("LATCHKEY_LISTEN", "0.0.0.0:8080"), 1, "loopback only");
@@ -216,7 +216,7 @@ fn a_store_without_permission_is_refused() {
     } else {
         fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
     }
-    assert_fails(&command.output().unwrap(), 1, "no permission to read and write the store");
+    assert_fails(&finish(&mut command, ""), 1, "no permission to read and write the store");
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     server.start();
     server.login("alice");

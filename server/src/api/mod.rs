@@ -68,6 +68,7 @@ const ROUTES: &[(&str, &[(Method, Handler)])] = &[
     ("/api/auth/sessions/{handle}", &[(Method::Delete, sessions::end_one)]),
     ("/api/me", &[(Method::Get, sessions::me)]),
     ("/healthz", &[(Method::Get, |_, _| Ok(Response::text("ok\n")))]),
+    ("/readyz", &[(Method::Get, ready)]),
     ("/", &[(Method::Get, |_, _| Ok(web::page()))]),
     ("/page.js", &[(Method::Get, |_, _| Ok(web::page_script()))]),
     ("/session.js", &[(Method::Get, |_, _| Ok(web::session_module()))]),
@@ -79,6 +80,11 @@ impl App {
     /// What administration works with.
     pub fn office(&self) -> Office<'_> {
         Office { store: &self.store, keys: &self.keys, hasher: &self.hasher, clock: &self.clock }
+    }
+
+    /// Whether the system clock is too far behind the time the store has seen.
+    pub fn is_clock_behind(&self) -> bool {
+        self.clock.secs_behind() > CLOCK_BEHIND_SECS
     }
 
     /// Answers a request; never fails, a refusal is an answer too.
@@ -132,6 +138,23 @@ impl App {
         }
         response
     }
+}
+
+/// Further behind than this and the system clock is not to be trusted, in seconds.
+const CLOCK_BEHIND_SECS: u64 = 600;
+
+/// `GET /readyz`, for whoever watches over the server on this machine.
+fn ready(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
+    let is_forwarded =
+        request.fields.iter().any(|(name, _)| name == "forwarded" || name.starts_with("x-forwarded-"));
+    if is_forwarded || !request.peer.ip().is_loopback() {
+        return Err(Code::NotFound.into());
+    }
+    if app.is_clock_behind() {
+        return Err(Problem::new(Code::NotReady, "the system clock is behind; see `latchkey clock accept`"));
+    }
+    app.store.read(|reads| reads.has_users())?;
+    Ok(Response::text("ready\n"))
 }
 
 /// A random id for a request, 16 hexadecimal digits, for the log and the answer.

@@ -26,9 +26,6 @@ use crate::sweeper::Sweeper;
 /// A grace period should exceed the life of a request: 10 s for an attempt and 5 s in the server.
 const GRACE_ADVISED_SECS: u64 = 15;
 
-/// A system clock further behind than this is told to the administrator.
-const CLOCK_BEHIND_SECS: u64 = 600;
-
 /// Why the server stops.
 enum Stop {
     Signal,
@@ -129,10 +126,11 @@ fn warn(settings: &Settings, app: &App) {
              tabs that refresh at the same time without sharing a retry key may be signed out"
         );
     }
-    let behind_secs = app.clock.secs_behind();
-    if behind_secs > CLOCK_BEHIND_SECS {
+    if app.is_clock_behind() {
         log::warn!(
-            "the system clock is {behind_secs} s behind the time this store has seen; the later one is used"
+            "the system clock is {} s behind the time this store has seen, which goes on; if the clock is right, \
+             `latchkey clock accept` goes back to it and ends all sessions",
+            app.clock.secs_behind()
         );
     }
 }

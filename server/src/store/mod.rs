@@ -54,11 +54,18 @@ impl Store {
         let failed = |reason| OpenError { path: path.to_owned(), reason };
         make_private(path).map_err(|error| failed(OpenFailure::Io(error)))?;
         let database = builder().create(path).map_err(|error| failed(error.into()))?;
-        let schema = tables::schema(&database).map_err(|error| failed(error.into()))?;
-        match schema {
-            None => tables::create(&database).map_err(|error| failed(error.into()))?,
-            Some(newer) if newer > tables::SCHEMA => return Err(failed(OpenFailure::NewerSchema(newer))),
-            Some(schema) => tables::migrate(&database, schema).map_err(|error| failed(error.into()))?,
+        Self::start(database, on_failure).map_err(failed)
+    }
+
+    /// Brings a database to this version's schema and starts its writer.
+    fn start(
+        database: Database,
+        on_failure: impl FnOnce(&StoreError) + Send + 'static,
+    ) -> Result<Self, OpenFailure> {
+        match tables::schema(&database)? {
+            None => tables::create(&database)?,
+            Some(newer) if newer > tables::SCHEMA => return Err(OpenFailure::NewerSchema(newer)),
+            Some(schema) => tables::migrate(&database, schema)?,
         }
         let database = Arc::new(database);
         Ok(Self { writer: Writer::start(Arc::clone(&database), on_failure), database })
@@ -288,5 +295,7 @@ impl From<StoreError> for OpenFailure {
     }
 }
 
+#[cfg(test)]
+mod crash_tests;
 #[cfg(test)]
 mod tests;

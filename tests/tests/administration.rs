@@ -1,0 +1,314 @@
+//! What an administrator does to a store, with the server running and without: sessions, keys, logs, time, backups.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::thread;
+use std::time::Duration;
+
+use latchkey_tests::http::Request;
+use latchkey_tests::server::{PASSWORD, Server, Setup, Tokens};
+use redb::ReadableTable;
+use serde_json::Value;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_server-under-test");
+const KEY_A: &str = "retry-key-aaaaaaaaaa";
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[track_caller]
+fn assert_fails(output: &Output, expected: &str) {
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+}
+
+fn json(server: &Server, arguments: &[&str]) -> Vec<Value> {
+    serde_json::from_str(&stdout(&server.run(&[arguments, &["--json"]].concat()))).unwrap()
+}
+
+fn events(server: &Server, more: &[&str]) -> Vec<String> {
+    let entries = json(server, &[&["audit", "tail", "--lines", "1000"], more].concat());
+    entries.iter().map(|entry| entry["event"].as_str().unwrap().to_owned()).collect()
+}
+
+fn without_grace() -> (Server, Tokens) {
+    let server = Setup::new(SERVER).with("GRACE_SECS", 0).start();
+    server.add_user("alice");
+    let tokens = server.login("alice");
+    (server, tokens)
+}
+
+#[test]
+fn sessions_are_listed_and_ended_by_handle_or_by_user() {
+    let (server, first) = without_grace();
+    server.add_user("bob");
+    let (second, bob) = (server.login("alice"), server.login("bob"));
+    assert_eq!(json(&server, &["session", "list"]).len(), 3);
+    let of_alice = json(&server, &["session", "list", "--user", "ALICE"]);
+    assert_eq!(of_alice.len(), 2);
+    assert!(of_alice.iter().all(|session| session["user"] == "alice"), "{of_alice:?}");
+
+    assert_eq!(stdout(&server.run(&["session", "revoke", &first.session])), "ended the session\n");
+    server.get("/api/me", &first.access).assert_refused(401, "invalid_token", "refresh");
+    assert_fails(&server.run(&["session", "revoke", &first.session]), "no such session");
+    stdout(&server.run(&["session", "revoke-all", "--user", "alice"]));
+    server.refresh(&second.refresh, None).assert_refused(401, "session_revoked", "login");
+    assert_eq!(server.get("/api/me", &bob.access).status, 200);
+}
+
+#[test]
+fn after_a_key_rotation_tokens_of_both_keys_work_and_a_lost_answer_is_still_given_again() {
+    let (server, first) = without_grace();
+    let second = Tokens::from(&server.refresh(&first.refresh, Some(KEY_A)));
+    assert!(stdout(&server.run(&["key", "rotate"])).starts_with("key 2 signs from now on"));
+    assert_eq!(server.get("/api/me", &second.access).status, 200, "an access token of the key before");
+    let again = Tokens::from(&server.refresh(&first.refresh, Some(KEY_A)));
+    assert_eq!(again.refresh, second.refresh, "row 8 over a key rotation");
+
+    let third = Tokens::from(&server.refresh(&second.refresh, None));
+    assert_eq!(server.get("/api/me", &third.access).status, 200);
+    assert_fails(&server.run(&["key", "retire", "1"]), "1 living sessions may still hold");
+    let fourth = Tokens::from(&server.refresh(&third.refresh, None));
+    assert_eq!(json(&server, &["key", "list"])[0]["needed_by_sessions"], 0);
+    assert_eq!(stdout(&server.run(&["key", "retire", "1"])), "retired key 1\n");
+    server.get("/api/me", &second.access).assert_refused(401, "invalid_token", "refresh");
+    assert_eq!(server.refresh(&fourth.refresh, None).status, 200);
+    assert_fails(&server.run(&["key", "retire", "2"]), "the key that signs cannot be retired");
+    assert_fails(&server.run(&["key", "retire", "7"]), "no such key");
+}
+
+#[test]
+fn a_forced_retirement_ends_the_sessions_that_need_the_key_and_survives_a_restart() {
+    let (mut server, tokens) = without_grace();
+    stdout(&server.run(&["key", "rotate"]));
+    stdout(&server.run(&["key", "retire", "1", "--force"]));
+    server.refresh(&tokens.refresh, None).assert_refused(401, "invalid_refresh_token", "login");
+    assert_eq!(json(&server, &["session", "list"]).len(), 0);
+    server.stop();
+    server.start();
+    let tokens = server.login("alice");
+    assert_eq!(server.refresh(&tokens.refresh, None).status, 200);
+}
+
+#[test]
+fn an_exported_key_verifies_our_tokens_with_another_library() {
+    let (server, tokens) = without_grace();
+    let export = |format: &str| stdout(&server.run(&["key", "export", "access", "--format", format]));
+    let jwk: Value = serde_json::from_str(&export("jwk")).unwrap();
+    assert_eq!(jwk["k"], export("base64url").trim());
+    assert_eq!(export("hex").trim().len(), 64);
+    let key = jsonwebtoken::DecodingKey::from_base64_secret(&pad(jwk["k"].as_str().unwrap())).unwrap();
+    let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+    validation.set_audience(&[server.url()]);
+    validation.set_issuer(&[server.url()]);
+    let verified = jsonwebtoken::decode::<Value>(&tokens.access, &key, &validation).unwrap();
+    assert_eq!(verified.claims["sid"], tokens.session);
+}
+
+/// Plain base64 with padding, as jsonwebtoken wants it.
+fn pad(base64url: &str) -> String {
+    format!("{}=", base64url.replace('-', "+").replace('_', "/"))
+}
+
+#[test]
+fn the_audit_log_tells_what_happened_and_both_parties_of_a_reuse() {
+    let (server, first) = without_grace();
+    let second = Tokens::from(&server.refresh(&first.refresh, Some(KEY_A)));
+    server.refresh(&first.refresh, Some(KEY_A)); // a lost answer: retried
+    server.refresh(&first.refresh, None).assert_refused(401, "session_revoked", "login");
+    drop(second);
+    let told = events(&server, &[]);
+    assert_eq!(told, ["user_added", "signed_in", "retried", "reused"]);
+    let reuse = json(&server, &["audit", "tail", "--lines", "1"]).remove(0);
+    assert_eq!(reuse["name"], "alice");
+    assert_eq!(reuse["session"], first.session);
+    assert_eq!((&reuse["address"], &reuse["other_address"]), (&"127.0.0.1".into(), &"127.0.0.1".into()));
+    let text = stdout(&server.run(&["audit", "tail"]));
+    assert!(text.contains("reused, user alice, session"), "{text}");
+    assert!(stdout(&server.run(&["audit", "verify"])).contains("main log   whole, 4 entries"));
+}
+
+#[test]
+fn refused_log_ins_are_counted_by_the_minute_in_a_log_of_their_own_and_cost_no_commit() {
+    let (mut server, _) = without_grace();
+    let before = fs::read(server.data().join("latchkey.redb")).unwrap();
+    for _ in 0..5 {
+        server.try_login("alice", "wrong wrong wrong").assert_refused(401, "invalid_credentials", "login");
+        server.try_login("nobody", "wrong wrong wrong").assert_refused(401, "invalid_credentials", "login");
+    }
+    assert_eq!(events(&server, &["--refusals"]), [""; 0], "they wait for a commit");
+    assert!(fs::read(server.data().join("latchkey.redb")).unwrap() == before, "nothing was written");
+    server.stop();
+    let refusals = json(&server, &["audit", "tail", "--refusals"]);
+    let total: u64 = refusals.iter().map(|entry| entry["count"].as_u64().unwrap()).sum();
+    assert_eq!(total, 10);
+    assert!(refusals.len() <= 4, "two accounts, two minutes at most: {refusals:?}");
+    assert_eq!(events(&server, &[]), ["user_added", "signed_in"]);
+}
+
+#[test]
+fn concurrent_refreshes_of_one_token_are_one_write() {
+    let server = Setup::new(SERVER).with("GRACE_SECS", 1).start();
+    server.add_user("alice");
+    let first = server.login("alice");
+    thread::sleep(Duration::from_millis(1001)); // grace over
+    thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| assert_eq!(server.refresh(&first.refresh, None).status, 200));
+        }
+    });
+    // What the log counts as concurrent got the same child and wrote nothing; it is written with the next commit.
+    server.add_user("bob");
+    let entries = json(&server, &["audit", "tail"]);
+    let concurrent: u64 = entries
+        .iter()
+        .filter(|entry| entry["event"] == "concurrent")
+        .map(|entry| entry["count"].as_u64().unwrap())
+        .sum();
+    assert_eq!(concurrent, 63);
+}
+
+#[test]
+fn a_log_that_was_tampered_with_is_broken_where_it_was() {
+    let (mut server, _) = without_grace();
+    for _ in 0..3 {
+        server.login("alice");
+    }
+    server.stop();
+    let path = server.data().join("latchkey.redb");
+    let audit: redb::TableDefinition<'_, u64, &[u8; 112]> = redb::TableDefinition::new("audit");
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut table = transaction.open_table(audit).unwrap();
+        let mut record = *table.get(2).unwrap().unwrap().value();
+        record[7] = 9; // it happened nine times
+        table.insert(2, &record).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let output = server.run(&["audit", "verify"]);
+    assert_fails(&output, "entry 2 is not as it was written");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("main log   BROKEN at entry 2"));
+}
+
+#[test]
+fn a_backup_is_made_while_the_server_runs_and_restoring_it_ends_all_sessions() {
+    let (mut server, tokens) = without_grace();
+    let made = stdout(&server.run(&["backup", "copy.redb"]));
+    assert!(made.contains("backed up 1 users and 1 session records"), "{made}");
+    assert_fails(&server.run(&["backup", "copy.redb"]), "there is a file of that name already");
+    server.add_user("bob");
+    assert!(server.run(&["user", "disable", "alice"]).status.success());
+    assert_fails(&server.run(&["restore", "copy.redb"]), "in use by another latchkey");
+
+    server.stop();
+    let restored = stdout(&server.run(&["restore", "copy.redb"]));
+    for line in [
+        "restored 1 users",
+        "ended all sessions",
+        "alice went back: enabled again",
+        "bob is not in the backup",
+    ] {
+        assert!(restored.contains(line), "{restored}");
+    }
+    assert!(server.data().join("latchkey.redb.replaced-1").exists());
+    server.start();
+    server.refresh(&tokens.refresh, None).assert_refused(401, "session_revoked", "login");
+    server.try_login("bob", PASSWORD).assert_refused(401, "invalid_credentials", "login");
+    server.login("alice");
+    assert_eq!(events(&server, &[]).iter().filter(|event| *event == "restored").count(), 1);
+    assert!(server.run(&["audit", "verify"]).status.success());
+}
+
+#[test]
+fn a_backup_restored_with_its_sessions_heals_those_that_went_on() {
+    let (mut server, first) = without_grace();
+    stdout(&server.run(&["backup", "copy.redb"]));
+    let second = Tokens::from(&server.refresh(&first.refresh, None));
+    server.stop();
+    stdout(&server.run(&["restore", "copy.redb", "--keep-sessions"]));
+    server.start();
+    assert_eq!(server.refresh(&second.refresh, None).status, 200, "row 4");
+}
+
+#[test]
+fn a_damaged_or_foreign_backup_is_not_restored() {
+    let (mut server, tokens) = without_grace();
+    server.stop();
+    fs::write(server.folder().join("letter.txt"), "dear bank ".repeat(1000)).unwrap();
+    assert_fails(&server.run(&["restore", "letter.txt"]), "damaged or no latchkey store");
+    assert_fails(&server.run(&["restore", "nowhere.redb"]), "nowhere.redb");
+    let other = Setup::new(SERVER).stopped();
+    other.add_user("mallory");
+    let foreign = other.data().join("latchkey.redb");
+    assert_fails(&server.run(&["restore", foreign.to_str().unwrap()]), "another key 1");
+    server.start();
+    assert_eq!(server.refresh(&tokens.refresh, None).status, 200);
+}
+
+#[test]
+fn compacting_keeps_everything_and_needs_the_server_stopped() {
+    let (mut server, tokens) = without_grace();
+    assert_fails(&server.run(&["compact"]), "in use");
+    server.stop();
+    let len = |path: &Path| fs::metadata(path).unwrap().len();
+    let before = len(&server.data().join("latchkey.redb"));
+    assert!(stdout(&server.run(&["compact"])).starts_with("compacted from"));
+    assert!(len(&server.data().join("latchkey.redb")) <= before);
+    server.start();
+    assert_eq!(server.refresh(&tokens.refresh, None).status, 200);
+}
+
+#[test]
+fn a_clock_that_is_not_behind_needs_no_acceptance() {
+    let (server, tokens) = without_grace();
+    assert_fails(&server.run(&["clock", "accept", "--yes"]), "there is nothing to accept");
+    assert_fails(&server.run(&["clock", "accept"]), "--yes");
+    assert_eq!(server.get("/api/me", &tokens.access).status, 200);
+}
+
+#[test]
+fn a_store_from_the_future_goes_on_in_its_time_until_the_clock_is_accepted() {
+    let (mut server, tokens) = without_grace();
+    server.stop();
+    let path = server.data().join("latchkey.redb");
+    let meta: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut meta = transaction.open_table(meta).unwrap();
+        let seen = meta.get("highest_time_ms").unwrap().unwrap().value().try_into().unwrap();
+        let two_hours_on = u64::from_be_bytes(seen) + 7_200_000;
+        meta.insert("highest_time_ms", two_hours_on.to_be_bytes().as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+
+    server.start();
+    assert!(server.log().contains("s behind the time this store has seen"), "{}", server.log());
+    server.get("/api/me", &tokens.access).assert_refused(401, "invalid_token", "refresh");
+    let later = Tokens::from(&server.refresh(&tokens.refresh, None));
+    assert_eq!(server.get("/api/me", &later.access).status, 200);
+    let readyz = server.send(Request::get("/readyz"));
+    readyz.assert_refused(503, "not_ready", "retry");
+
+    assert!(stdout(&server.run(&["clock", "accept", "--yes"])).contains("went back 7"));
+    server.refresh(&later.refresh, None).assert_refused(401, "session_revoked", "login");
+    assert_eq!(server.send(Request::get("/readyz")).status, 200);
+    server.login("alice");
+}
+
+#[test]
+fn readiness_is_for_this_machine_and_not_for_those_behind_a_proxy() {
+    let server = Setup::new(SERVER).start();
+    assert_eq!(server.send(Request::get("/readyz")).body, "ready\n");
+    for field in ["X-Forwarded-For", "Forwarded"] {
+        let forwarded = Request::get("/readyz").field(field, "for=192.0.2.1");
+        server.send(forwarded).assert_refused(404, "not_found", "none");
+    }
+}
