@@ -11,12 +11,12 @@ use crate::clock::Clock;
 use crate::command;
 use crate::entropy;
 use crate::hasher::Hasher;
-use crate::keys::{KeyFileError, KeyRing, Keys};
+use crate::keys::{KeyFileError, KeyRing};
 use crate::password::{Password, Weakness};
 use crate::session::{Session, SessionId};
-use crate::store::{Contents, Progress, Reads, Store, StoreError};
+use crate::store::{Contents, Progress, Reads, Store, StoreError, Writes};
 use crate::time::UnixMillis;
-use crate::user::{Name, NameError, Role, UserId};
+use crate::user::{Name, NameError, PasswordHash, Role, UserId};
 
 /// A command.
 #[derive(Debug, Serialize, Deserialize)]
@@ -189,8 +189,6 @@ pub struct Verified {
     pub entries: u64,
     /// The first entry that is not as it was written, or missing.
     pub broken_at: Option<u64>,
-    /// Entries whose key was retired, so that only their neighbours vouch for them.
-    pub without_key: u64,
 }
 
 /// What administration works with.
@@ -204,6 +202,8 @@ pub struct Office<'a> {
     pub hasher: &'a Hasher,
     /// The time.
     pub clock: &'a Clock,
+    /// Whether requests are being answered meanwhile.
+    pub is_serving: bool,
 }
 
 /// A user in a list.
@@ -241,8 +241,14 @@ pub enum Refusal {
     Key(String),
     /// So many sessions still need the key.
     KeyNeeded(usize),
+    /// An entry of the audit log is broken, which retiring the key would hide.
+    AuditBroken(u64),
     /// The clock is not behind.
     ClockFine,
+    /// The server has to be stopped first.
+    StopFirst,
+    /// The command is none that the server knows.
+    Unreadable,
     /// The backup was not made, and why.
     Backup(String),
     /// The password pool is full.
@@ -268,6 +274,15 @@ impl fmt::Display for Refusal {
                 "{sessions} living sessions may still hold refresh tokens of this key and would end; \
                  wait until they have refreshed twice, or say --force"
             ),
+            Self::AuditBroken(number) => write!(
+                f,
+                "entry {number} of the audit log is broken, and retiring the key would hide that; \
+                 see `latchkey audit verify`"
+            ),
+            Self::StopFirst => f.write_str("a server is running; stop it first"),
+            Self::Unreadable => {
+                f.write_str("the server does not know this command; is it of the same version?")
+            }
             Self::ClockFine => f.write_str("the system clock is not behind; there is nothing to accept"),
             Self::Busy => f.write_str("the server is checking too many passwords; try again"),
             Self::Store(reason) => f.write_str(reason),
@@ -387,7 +402,13 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
         Command::ReadAudit { log, from, limit } => read_audit(store, log, from, limit),
         Command::VerifyAudit => {
             let keys = office.keys.current();
-            let verify = |log| store.read(|reads| verify_log(reads, log, &keys));
+            let verify = |log| {
+                store.read(|reads| {
+                    let entries = reads.head(log)?.next - reads.oldest(log)?;
+                    let broken_at = reads.first_broken_entry(log, |kid| keys.audit(kid))?;
+                    Ok(Verified { log, entries, broken_at })
+                })
+            };
             Ok(Answer::AuditVerified(vec![verify(Log::Main)?, verify(Log::Refusals)?]))
         }
         Command::AcceptClock => {
@@ -395,12 +416,16 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
             if behind_secs == 0 {
                 return Err(Refusal::ClockFine);
             }
-            let accepted = clock.accept_system_time();
+            if office.is_serving {
+                // Requests under way hold times of the clock as it was, and would bring them back.
+                return Err(Refusal::StopFirst);
+            }
+            let accepted = clock.system_time();
             store.write(move |writes| command::accept_clock(writes, accepted))?;
             Ok(Answer::ClockLowered(behind_secs))
         }
         Command::Backup { path } => match store.backup(&path, progress) {
-            Ok(Contents { users, sessions }) => Ok(Answer::BackedUp { users, sessions }),
+            Ok(Contents { users, sessions, .. }) => Ok(Answer::BackedUp { users, sessions }),
             Err(error) => Err(Refusal::Backup(error.to_string())),
         },
     }
@@ -478,7 +503,8 @@ fn sessions_that_need(store: &Store, kid: u8, now: UnixMillis) -> Result<Vec<Ses
 }
 
 fn retire_key(office: &Office<'_>, kid: u8, force: bool, now: UnixMillis) -> Result<Answer, Refusal> {
-    if kid == office.keys.current().signing_kid() || !office.keys.current().kids().any(|known| known == kid) {
+    let keys = office.keys.current();
+    if kid == keys.signing_kid() || !keys.kids().any(|known| known == kid) {
         // The ring knows best how to say it.
         office.keys.retire(kid)?;
     }
@@ -487,15 +513,24 @@ fn retire_key(office: &Office<'_>, kid: u8, force: bool, now: UnixMillis) -> Res
         return Err(Refusal::KeyNeeded(needing.len()));
     }
     // The store forgets the key first: after a crash in between, a key more in the file does no harm.
-    let kept: Vec<_> = office.keys.current().fingerprints().into_iter().filter(|key| key[0] != kid).collect();
-    office.store.write(move |writes| {
+    let kept: Vec<_> = keys.fingerprints().into_iter().filter(|key| key[0] != kid).collect();
+    let bound = office.store.write(move |writes| {
         writes.saw_time(now);
+        for log in [Log::Main, Log::Refusals] {
+            if let Some(number) = writes.first_broken_entry(log, |kid| keys.audit(kid))? {
+                // Binding it anew would hide that somebody tampered with it.
+                return Ok(Err(Refusal::AuditBroken(number)));
+            }
+        }
         for id in needing {
             writes.delete_session(id)?;
         }
+        writes.bind_logs_anew(keys.signing_audit_key())?;
         writes.note(Occurrence::of(Event::KeyRetired));
-        writes.put_key_fingerprints(&kept)
+        writes.put_key_fingerprints(&kept)?;
+        Ok(Ok(()))
     })?;
+    bound?;
     office.keys.retire(kid)?;
     Ok(Answer::Done)
 }
@@ -539,33 +574,7 @@ fn read_audit(store: &Store, log: Log, from: u64, limit: u64) -> Result<Answer, 
     Ok(Answer::Audit(rows))
 }
 
-/// Walks a log from its oldest entry to its head, each entry vouching for the one before.
-fn verify_log(reads: &Reads, log: Log, keys: &Keys) -> Result<Verified, StoreError> {
-    let (head, oldest) = (reads.head(log)?, reads.oldest(log)?);
-    let mut verified = Verified { log, entries: head.next - oldest, broken_at: None, without_key: 0 };
-    // The oldest entry's own predecessor is gone, so nothing is known of it.
-    let mut expected = None;
-    for number in oldest..head.next {
-        // An entry that cannot even be read is broken too, not a reason to stop looking.
-        let entry = reads.entry(log, number).ok().flatten();
-        let Some((entry, record)) = entry.filter(|(entry, _)| entry.number == number) else {
-            verified.broken_at = Some(number);
-            return Ok(verified);
-        };
-        if expected.is_some_and(|mac| mac != entry.previous) {
-            verified.broken_at = Some(number - 1);
-            return Ok(verified);
-        }
-        expected = keys.audit(entry.kid).map(|key| key.mac(&record));
-        verified.without_key += u64::from(expected.is_none());
-    }
-    if expected.is_some_and(|mac| mac != head.mac) {
-        verified.broken_at = Some(head.next - 1);
-    }
-    Ok(verified)
-}
-
-fn new_hash(hasher: &Hasher, name: &Name, password: &Password) -> Result<crate::user::PasswordHash, Refusal> {
+fn new_hash(hasher: &Hasher, name: &Name, password: &Password) -> Result<PasswordHash, Refusal> {
     let reasons = password.weaknesses(name);
     if !reasons.is_empty() {
         return Err(Refusal::WeakPassword(reasons));
@@ -576,7 +585,7 @@ fn new_hash(hasher: &Hasher, name: &Name, password: &Password) -> Result<crate::
 /// Runs a command on one user, where `false` means that there is none.
 fn change(
     store: &Store,
-    command: impl FnOnce(&mut crate::store::Writes<'_>) -> Result<bool, StoreError> + Send + 'static,
+    command: impl FnOnce(&mut Writes<'_>) -> Result<bool, StoreError> + Send + 'static,
 ) -> Result<Answer, Refusal> {
     store.write(command)?.then_some(Answer::Done).ok_or(Refusal::NoSuchUser)
 }

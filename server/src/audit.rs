@@ -15,7 +15,7 @@ use crate::user::UserId;
 /// Bytes of a MAC in the chain.
 pub const MAC_LEN: usize = 32;
 
-/// Most different occurrences that wait for a commit; more are counted together, without saying who.
+/// Most different occurrences of a log that wait for a commit; more are counted together, without saying who.
 const WAITING_MAX: usize = 1024;
 
 /// What happened. The number is what the store keeps; none is ever given to something else.
@@ -63,12 +63,10 @@ pub enum Event {
     ClockAccepted = 19,
     /// The store was restored from a backup.
     Restored = 20,
-    /// Events that were too many to be kept apart.
-    Unrecorded = 21,
 }
 
 impl Event {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 20] = [
         Self::SignedIn,
         Self::SignInRefused,
         Self::SignedOut,
@@ -89,12 +87,16 @@ impl Event {
         Self::KeyRetired,
         Self::ClockAccepted,
         Self::Restored,
-        Self::Unrecorded,
     ];
 
     /// The event of a stored number.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|event| *event as u8 == number)
+    }
+
+    /// Whether strangers or clients can cause it without a commit, so that it has to wait for one, and for a limit.
+    const fn waits(self) -> bool {
+        matches!(self, Self::SignInRefused | Self::Concurrent | Self::Retried | Self::Superseded)
     }
 
     /// The log this event belongs to. What strangers cause has one of its own, so that they cannot wash out a reuse.
@@ -154,6 +156,9 @@ impl Occurrence {
     }
 }
 
+/// Whom an event happened to that came too often to be kept apart.
+const NOBODY: Occurrence = Occurrence::of(Event::SignInRefused);
+
 /// An entry of a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
@@ -194,6 +199,13 @@ impl AuditKey {
         self.kid
     }
 
+    /// The seal of a log's head: without it, cutting off the newest entries would go unnoticed.
+    pub fn seal(&self, next: u64, mac: &[u8; MAC_LEN]) -> [u8; MAC_LEN] {
+        let sealed =
+            self.keyed.clone().chain_update(b"head").chain_update(next.to_be_bytes()).chain_update(mac);
+        sealed.finalize().into_bytes().into()
+    }
+
     /// The MAC of an entry as it is stored.
     pub fn mac(&self, record: &[u8]) -> [u8; MAC_LEN] {
         self.keyed.clone().chain_update(record).finalize().into_bytes().into()
@@ -205,32 +217,41 @@ impl AuditKey {
 /// Refusals and repeated answers cost no write; a stranger must not be able to make them cost one.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    minutes: BTreeMap<(u64, Occurrence), (UnixMillis, u32)>,
+    main: Minutes,
+    refusals: Minutes,
 }
+
+/// Occurrences by the minute, with the first time and how often.
+type Minutes = BTreeMap<(u64, Occurrence), (UnixMillis, u32)>;
 
 impl Waiting {
     /// Takes in an occurrence.
     pub fn add(&mut self, occurrence: Occurrence, now: UnixMillis) {
         let minute = now.as_secs() / 60;
-        let is_known = self.minutes.contains_key(&(minute, occurrence));
-        let kept = if is_known || self.minutes.len() < WAITING_MAX {
-            occurrence
-        } else {
-            Occurrence::of(Event::Unrecorded)
+        let minutes = match occurrence.event.log() {
+            Log::Main => &mut self.main,
+            Log::Refusals => &mut self.refusals,
         };
-        let (_, count) = self.minutes.entry((minute, kept)).or_insert((now, 0));
+        let has_room = minutes.len() < WAITING_MAX || minutes.contains_key(&(minute, occurrence));
+        // What comes with a commit of its own is gone a moment later, and never given up.
+        let is_kept = has_room || !occurrence.event.waits();
+        let kept = if is_kept { occurrence } else { Occurrence { event: occurrence.event, ..NOBODY } };
+        let (_, count) = minutes.entry((minute, kept)).or_insert((now, 0));
         *count = count.saturating_add(1);
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.minutes.is_empty()
+        self.main.is_empty() && self.refusals.is_empty()
     }
 
     /// Hands out all that waits, oldest first.
     pub fn take(&mut self) -> impl Iterator<Item = (Occurrence, UnixMillis, u32)> + use<> {
-        let minutes = std::mem::take(&mut self.minutes);
-        minutes.into_iter().map(|((_, occurrence), (time, count))| (occurrence, time, count))
+        let Self { main, refusals } = std::mem::take(self);
+        let all = main.into_iter().chain(refusals);
+        let mut all: Vec<_> = all.map(|((_, occurrence), (time, count))| (occurrence, time, count)).collect();
+        all.sort_by_key(|(_, time, _)| *time);
+        all.into_iter()
     }
 }
 
@@ -249,7 +270,7 @@ mod tests {
             assert_eq!(Event::from_number(event as u8), Some(event));
         }
         assert_eq!(Event::from_number(0), None);
-        assert_eq!(Event::from_number(22), None);
+        assert_eq!(Event::from_number(21), None);
     }
 
     #[test]
@@ -274,5 +295,17 @@ mod tests {
         assert_eq!(taken.len(), WAITING_MAX + 1);
         let total: u32 = taken.iter().map(|(.., count)| count).sum();
         assert_eq!(total, 5001);
+    }
+
+    #[test]
+    fn strangers_cannot_push_out_what_happens_to_a_session() {
+        let mut waiting = Waiting::default();
+        for n in 0..5000 {
+            waiting.add(refused(n), UnixMillis(0));
+            waiting.add(Occurrence::of_user(Event::Concurrent, UserId(n)), UnixMillis(0));
+        }
+        let reuse = Occurrence::of_user(Event::Reused, UserId(1));
+        waiting.add(reuse, UnixMillis(1));
+        assert!(waiting.take().any(|taken| taken == (reuse, UnixMillis(1), 1)));
     }
 }

@@ -7,6 +7,7 @@ use std::fs::{self, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +24,11 @@ use crate::store::Progress;
 /// Name of the socket inside the data folder.
 const FILE_NAME: &str = "control.sock";
 
-/// Longest command in bytes; a name and a password take a few hundred.
-const COMMAND_LEN_MAX: u64 = 4096;
+/// Longest command in bytes: a name and a password at their longest, escaped, with room to spare.
+const COMMAND_LEN_MAX: u64 = 16 << 10;
+
+/// Longest path of a socket in bytes: what `sockaddr_un` has room for, less the zero at its end.
+const PATH_LEN_MAX: usize = 107;
 
 /// How long a peer may take to send its command or to take the answer.
 const PEER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,6 +42,11 @@ pub struct Control {
 }
 
 impl Control {
+    /// Whether the path of the socket in `folder` is short enough for the operating system.
+    pub fn fits(folder: &Path) -> bool {
+        folder.join(FILE_NAME).as_os_str().len() <= PATH_LEN_MAX
+    }
+
     /// Starts to answer commands on the socket in `folder`.
     ///
     /// The store in the same folder is open, so a socket that is there already was left by a server that is gone.
@@ -56,8 +65,12 @@ impl Control {
         let stop = Arc::clone(&stopping);
         let thread = thread::Builder::new().name("control".to_owned()).spawn(move || {
             for stream in listener.incoming().take_while(|_| !stop.load(Ordering::Acquire)) {
-                if let Err(error) = stream.and_then(|stream| answer(&app, stream)) {
-                    log::warn!("a command through the control socket was not answered: {error}");
+                // A bug in one command must not cost the others their way in.
+                let answered = panic::catch_unwind(AssertUnwindSafe(|| stream.and_then(|s| answer(&app, s))));
+                match answered {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => log::warn!("a command was not answered: {error}"),
+                    Err(_) => log::error!("a command panicked"),
                 }
             }
         })?;
@@ -83,8 +96,9 @@ fn answer(app: &App, mut stream: UnixStream) -> io::Result<()> {
     stream.set_read_timeout(Some(PEER_TIMEOUT))?;
     stream.set_write_timeout(Some(PEER_TIMEOUT))?;
     let line = read_line(&stream, COMMAND_LEN_MAX)?;
-    let command: Command = serde_json::from_str(&line)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is none that this version knows"))?;
+    let Ok(command) = serde_json::from_str::<Command>(&line) else {
+        return send(&mut stream, &Line::Outcome(Err(Refusal::Unreadable)));
+    };
     let mut peer = stream.try_clone()?;
     let outcome = administration::run(&app.office(), command, &mut |done, total| {
         // Whoever has gone away no longer wants to know; the work goes on.
@@ -129,4 +143,14 @@ pub fn ask(folder: &Path, command: &Command, progress: Progress<'_>) -> io::Resu
         }
     }
     Err(io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Whether a server answers commands in `folder`.
+pub fn is_served(folder: &Path) -> bool {
+    UnixStream::connect(folder.join(FILE_NAME)).is_ok()
+}
+
+/// Whether an error of [`ask`] says that no server is listening, so that trying again may help.
+pub fn is_nobody_there(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::keys::{KeyFileError, Keys};
@@ -30,14 +30,12 @@ pub fn open(
     make(settings)?;
     let store = Store::open(&store_path(settings), on_failure)?;
     let used_with = store.read(store::Reads::key_fingerprints)?;
-    let keys = match Keys::read(&settings.key_file) {
-        Err(error) if error.is_missing() && used_with.is_empty() => Keys::create(&settings.key_file)?,
-        Err(error) if error.is_missing() => {
-            return Err(FolderError::KeyFileLost { path: settings.key_file.clone() });
-        }
-        read => read?,
+    check_privacy(settings)?;
+    let keys = if used_with.is_empty() && !fs::exists(&settings.key_file).unwrap_or(true) {
+        Keys::create(&settings.key_file)?
+    } else {
+        read_keys(settings, &used_with)?
     };
-    check_fingerprints(&store, &keys, &settings.key_file)?;
     let fingerprints = keys.fingerprints();
     if fingerprints != used_with {
         store.write(move |writes| writes.put_key_fingerprints(&fingerprints))?;
@@ -55,13 +53,41 @@ pub fn store_path(settings: &Settings) -> PathBuf {
 ///
 /// # Errors
 /// [`FolderError::OtherKey`].
-pub fn check_fingerprints(store: &Store, keys: &Keys, path: &Path) -> Result<(), FolderError> {
+pub fn check_fingerprints(used_with: &[[u8; 9]], keys: &Keys, path: &Path) -> Result<(), FolderError> {
     let present = keys.fingerprints();
-    let used_with = store.read(store::Reads::key_fingerprints)?;
     match used_with.iter().find(|fingerprint| !present.contains(fingerprint)) {
         Some(&[kid, ..]) => Err(FolderError::OtherKey { kid, path: path.to_owned() }),
         None => Ok(()),
     }
+}
+
+/// Reads the key file of a store that was used with keys.
+///
+/// # Errors
+/// [`FolderError::KeyFileLost`] when it is gone, and what [`Keys::read`] and [`check_fingerprints`] refuse.
+pub fn read_keys(settings: &Settings, used_with: &[[u8; 9]]) -> Result<Keys, FolderError> {
+    let keys = match Keys::read(&settings.key_file) {
+        Err(error) if error.is_missing() && !used_with.is_empty() => {
+            return Err(FolderError::KeyFileLost { path: settings.key_file.clone() });
+        }
+        read => read?,
+    };
+    check_fingerprints(used_with, &keys, &settings.key_file)?;
+    Ok(keys)
+}
+
+/// Refuses a folder or a store that others can reach: the control socket takes passwords, the store holds hashes.
+///
+/// # Errors
+/// [`FolderError::OpenToOthers`].
+pub fn check_privacy(settings: &Settings) -> Result<(), FolderError> {
+    for (path, mode) in [(settings.data.clone(), "700"), (store_path(settings), "600")] {
+        let is_open = fs::metadata(&path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0);
+        if is_open {
+            return Err(FolderError::OpenToOthers { path, mode });
+        }
+    }
+    Ok(())
 }
 
 /// Makes the data folder if there is none, for its owner alone.
@@ -96,6 +122,13 @@ pub enum FolderError {
     Failed(StoreError),
     /// The key file is refused.
     KeyFile(KeyFileError),
+    /// Others can reach the folder or the store.
+    OpenToOthers {
+        /// Which of the two.
+        path: PathBuf,
+        /// The mode it should have.
+        mode: &'static str,
+    },
     /// The store has been in use and its key file is gone.
     KeyFileLost {
         /// Where it should be.
@@ -128,6 +161,10 @@ impl fmt::Display for FolderError {
             Self::Store(error) => error.fmt(f),
             Self::Failed(error) => error.fmt(f),
             Self::KeyFile(error) => error.fmt(f),
+            Self::OpenToOthers { path, mode } => {
+                let path = path.display();
+                write!(f, "others than its owner can get at {path}; run `chmod {mode} {path}`")
+            }
             Self::KeyFileLost { path } => write!(
                 f,
                 "the key file {} is gone, and a new one would sign everybody out; put it back, \
@@ -165,8 +202,6 @@ impl From<KeyFileError> for FolderError {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
     use crate::settings::Given;
 
@@ -190,6 +225,21 @@ mod tests {
         assert_eq!(mode(&settings.data), 0o700);
         assert_eq!(mode(&settings.key_file), 0o600);
         assert_eq!(mode(&store_path(&settings)), 0o600);
+        open(&settings, |_| {}).unwrap();
+    }
+
+    #[test]
+    fn a_folder_or_store_that_others_can_reach_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(&folder);
+        drop(open(&settings, |_| {}).unwrap());
+        for (path, open_mode, mode) in
+            [(settings.data.clone(), 0o750, 0o700), (store_path(&settings), 0o640, 0o600)]
+        {
+            fs::set_permissions(&path, fs::Permissions::from_mode(open_mode)).unwrap();
+            assert!(refusal(&settings).contains(&format!("chmod {mode:o}")));
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
         open(&settings, |_| {}).unwrap();
     }
 

@@ -4,7 +4,9 @@ use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tiny_http::{Header, Server, StatusCode};
 
@@ -13,6 +15,9 @@ use crate::problem::{Code, Problem};
 
 /// Threads that answer requests besides those that may all wait for a password to be checked.
 const QUICK_THREADS: usize = 16;
+
+/// How long a stop waits for requests that are being read or answered.
+const STOP_PATIENCE: Duration = Duration::from_secs(4);
 
 /// A running HTTP server.
 pub struct Http {
@@ -45,14 +50,23 @@ impl Http {
         Ok(Self { server, threads })
     }
 
-    /// Stops taking requests and waits for the answers under way.
+    /// Stops taking requests and waits for the answers under way, but not for a client that is not done sending.
     pub fn stop(self) {
         for _ in &self.threads {
             self.server.unblock();
         }
+        let (all_done, done) = mpsc::channel::<()>();
         for thread in self.threads {
-            // A thread that panicked has said so already.
-            let _ = thread.join();
+            let all_done = all_done.clone();
+            // Dropped when the thread has ended; a thread that panicked has said so already.
+            thread::spawn(move || {
+                let _ = thread.join();
+                drop(all_done);
+            });
+        }
+        drop(all_done);
+        if done.recv_timeout(STOP_PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            log::warn!("some clients were still sending their requests");
         }
     }
 }

@@ -268,9 +268,15 @@ fn file_text(masters: &[(u8, Secret)]) -> Zeroizing<String> {
 
 /// Writes a private file beside `path`, safe on the disk, to be put in its place: there whole or not at all.
 fn write_unfinished(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
-    let unfinished = path.with_extension("new");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    let unfinished = PathBuf::from(unfinished);
+    // One left by a crash would keep its mode and owner, and a link planted here would be followed.
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     file.write_all(content)?;
     file.sync_all()?;
     Ok(unfinished)
@@ -396,6 +402,20 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Keys::read(&path).unwrap().fingerprints(), created.fingerprints());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no unfinished file stays behind");
+    }
+
+    #[test]
+    fn what_lies_beside_the_key_file_neither_opens_it_to_others_nor_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prod.keys");
+        let (planted, bystander) = (folder.path().join("prod.keys.new"), folder.path().join("prod.new"));
+        for file in [&planted, &bystander] {
+            fs::write(file, "mine").unwrap();
+            fs::set_permissions(file, fs::Permissions::from_mode(0o666)).unwrap();
+        }
+        Keys::create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(bystander).unwrap(), "mine");
     }
 
     #[test]

@@ -114,7 +114,8 @@ impl Session {
         now: UnixMillis,
         policy: &Policy,
     ) -> Self {
-        let expires = now.plus_secs(policy.lifetime_secs);
+        // At a whole second, as the `exp` of its last access token has to be.
+        let expires = UnixMillis::from_secs(now.as_secs_rounded_up() + policy.lifetime_secs);
         Self {
             kid,
             follows_another_key: false,

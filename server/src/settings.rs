@@ -126,6 +126,12 @@ impl Given {
         for (name, value) in flags {
             let setting =
                 SETTINGS.iter().find(|setting| setting.name == name).expect("flags come from the table");
+            if value.is_empty() {
+                return Err(SettingError(format!(
+                    "--{} is empty; leave it out or give it a value",
+                    setting.flag()
+                )));
+            }
             given.add(name, value, &format!("--{}", setting.flag()))?;
         }
         for (name, value) in environment {
@@ -135,7 +141,12 @@ impl Given {
                 .map_err(|_| SettingError(format!("the environment variable {name} is not UTF-8")))?;
             given.add(name, value, name)?;
         }
-        for (name, value) in read_dotenv(dotenv)? {
+        let lines = read_dotenv(dotenv)?;
+        for (index, (name, value)) in lines.iter().enumerate() {
+            if lines[..index].iter().any(|(earlier, _)| earlier == name) && name.starts_with(PREFIX) {
+                return Err(SettingError(format!("{name} stands twice in {}", dotenv.display())));
+            }
+            let (name, value) = (name.clone(), value.clone());
             if name.starts_with(PREFIX) {
                 given.add(&name, value, &format!("{name} in {}", dotenv.display()))?;
             }
@@ -361,6 +372,14 @@ mod tests {
         );
         assert!(refusal(ARGON2_PROFILE, "fast").contains("`low-memory`"));
         assert!(refusal(ISSUER, &"x".repeat(256)).contains("255 bytes"));
+    }
+
+    #[test]
+    fn an_empty_flag_and_a_doubled_line_are_refused() {
+        let empty = Given::gather([(DATA, String::new())], [], Path::new("/nowhere/.env")).unwrap_err();
+        assert!(empty.to_string().contains("--data is empty"));
+        let doubled = given(&[], "LATCHKEY_ISSUER=a\nLATCHKEY_ISSUER=b\n").unwrap_err();
+        assert!(doubled.to_string().contains("twice"), "{doubled}");
     }
 
     #[test]

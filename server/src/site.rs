@@ -1,7 +1,7 @@
 //! What the server is called from outside, and who may send it requests: the public URL and the cross-site rule.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// An origin of ours: `https://host[:port]`, or `http://` for a loopback host only.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,8 +25,7 @@ impl PublicUrl {
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         let (host, port) = split_port(authority).ok_or(PublicUrlError::Authority)?;
         let default_port = if is_https { 443 } else { 80 };
-        let is_host = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
-        if host.is_empty() || !is_host {
+        if !is_host(host) {
             return Err(PublicUrlError::Authority);
         }
         if !is_https && !is_loopback_host(host) {
@@ -99,8 +98,24 @@ impl std::error::Error for PublicUrlError {}
 /// Splits `host:port` or `[v6]:port`; the port may be missing, and `None` means it is no number.
 fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => Some((host, Some(port.parse().ok()?))),
+        Some((host, port)) if !port.contains(']') => Some((host, Some(parse_port(port)?))),
         _ => Some((authority, None)),
+    }
+}
+
+/// Reads a port: digits, and not 0.
+fn parse_port(text: &str) -> Option<u16> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| is_number && *port != 0)
+}
+
+/// Whether this is a host as it stands in a URL: a name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[') {
+        Some(bracketed) => {
+            bracketed.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+        }
+        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b)),
     }
 }
 
@@ -199,9 +214,19 @@ mod tests {
         assert_eq!(origin("http://[::1]:8080").unwrap(), "http://[::1]:8080");
         assert_eq!(origin("http://auth.example.com"), Err(PublicUrlError::PlainHttp));
         assert_eq!(origin("auth.example.com"), Err(PublicUrlError::Scheme));
-        for bad in
-            ["https://", "https://a/b", "https://a:b", "https://user@a", "https://a:70000", "https://a?b"]
-        {
+        for bad in [
+            "https://",
+            "https://a/b",
+            "https://a:b",
+            "https://user@a",
+            "https://a:70000",
+            "https://a?b",
+            "https://a:b:c:80",
+            "https://[zz]",
+            "http://::1:80",
+            "https://a:+80",
+            "https://a:0",
+        ] {
             assert_eq!(origin(bad), Err(PublicUrlError::Authority), "{bad}");
         }
     }

@@ -20,6 +20,16 @@ impl UnixMillis {
         later.0.saturating_sub(self.0) / 1000
     }
 
+    /// A time of whole seconds.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// Whole seconds of Unix time, rounded up.
+    pub const fn as_secs_rounded_up(self) -> u64 {
+        self.0.div_ceil(1000)
+    }
+
     /// Whole seconds of Unix time, rounded down: the NumericDate of RFC 7519 §2.
     pub const fn as_secs(self) -> u64 {
         self.0 / 1000

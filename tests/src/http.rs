@@ -1,7 +1,7 @@
 //! HTTP/1.1 by hand, one request a connection, so that a test decides about every byte.
 
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -66,8 +66,13 @@ impl Request {
 
     /// Sends it and reads the whole answer.
     pub fn send(self, address: SocketAddr) -> Answer {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        self.try_send(address).unwrap()
+    }
+
+    /// Sends it to a server that may not be there, or may go away before it has answered.
+    pub fn try_send(self, address: SocketAddr) -> io::Result<Answer> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         let mut head = self.head;
         if !head.contains("\r\nHost:") {
             write!(head, "Host: {address}\r\n").unwrap();
@@ -76,10 +81,10 @@ impl Request {
             write!(head, "Content-Length: {}\r\n", self.body.len()).unwrap();
         }
         head += "Connection: close\r\n\r\n";
-        stream.write_all(&[head.as_bytes(), &self.body].concat()).unwrap();
+        stream.write_all(&[head.as_bytes(), &self.body].concat())?;
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
-        Answer::parse(&bytes)
+        stream.read_to_end(&mut bytes)?;
+        Answer::parse(&bytes).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 }
 
@@ -95,16 +100,20 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn parse(bytes: &[u8]) -> Self {
+    /// `None` when it is cut short.
+    fn parse(bytes: &[u8]) -> Option<Self> {
         let text = String::from_utf8(bytes.to_vec()).expect("our answers are UTF-8");
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
+        let (head, body) = text.split_once("\r\n\r\n")?;
         let mut lines = head.lines();
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap().parse().unwrap();
         let fields = lines
             .map(|line| line.split_once(": ").unwrap())
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        Self { status, fields, body: body.to_owned() }
+        let answer = Self { status, fields, body: body.to_owned() };
+        let announced = answer.field("content-length").and_then(|len| len.parse().ok());
+        let is_head_only = body.is_empty();
+        (is_head_only || announced.is_none_or(|len: usize| len == body.len())).then_some(answer)
     }
 
     /// A field.

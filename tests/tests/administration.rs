@@ -1,6 +1,7 @@
 //! What an administrator does to a store, with the server running and without: sessions, keys, logs, time, backups.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 use std::thread;
@@ -172,6 +173,21 @@ fn concurrent_refreshes_of_one_token_are_one_write() {
     assert_eq!(concurrent, 63);
 }
 
+const AUDIT: redb::TableDefinition<'_, u64, &[u8; 112]> = redb::TableDefinition::new("audit");
+
+/// Changes an entry of the main log as somebody with the file and without the keys can.
+fn tamper_with_entry(server: &Server, number: u64, change: impl FnOnce(&mut [u8; 112])) {
+    let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut table = transaction.open_table(AUDIT).unwrap();
+        let mut record = *table.get(number).unwrap().unwrap().value();
+        change(&mut record);
+        table.insert(number, &record).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
 #[test]
 fn a_log_that_was_tampered_with_is_broken_where_it_was() {
     let (mut server, _) = without_grace();
@@ -179,18 +195,7 @@ fn a_log_that_was_tampered_with_is_broken_where_it_was() {
         server.login("alice");
     }
     server.stop();
-    let path = server.data().join("latchkey.redb");
-    let audit: redb::TableDefinition<'_, u64, &[u8; 112]> = redb::TableDefinition::new("audit");
-    let database = redb::Database::open(&path).unwrap();
-    let transaction = database.begin_write().unwrap();
-    {
-        let mut table = transaction.open_table(audit).unwrap();
-        let mut record = *table.get(2).unwrap().unwrap().value();
-        record[7] = 9; // it happened nine times
-        table.insert(2, &record).unwrap();
-    }
-    transaction.commit().unwrap();
-    drop(database);
+    tamper_with_entry(&server, 2, |record| record[7] = 9); // it happened nine times
     let output = server.run(&["audit", "verify"]);
     assert_fails(&output, "entry 2 is not as it was written");
     assert!(String::from_utf8_lossy(&output.stdout).contains("main log   BROKEN at entry 2"));
@@ -246,9 +251,72 @@ fn a_damaged_or_foreign_backup_is_not_restored() {
     let other = Setup::new(SERVER).stopped();
     other.add_user("mallory");
     let foreign = other.data().join("latchkey.redb");
-    assert_fails(&server.run(&["restore", foreign.to_str().unwrap()]), "another key 1");
+    assert_fails(&server.run(&["restore", foreign.to_str().unwrap(), "--keep-sessions"]), "another key 1");
+    assert!(!server.data().join("latchkey.redb.restoring").exists(), "no hashes are left lying about");
     server.start();
     assert_eq!(server.refresh(&tokens.refresh, None).status, 200);
+}
+
+#[test]
+fn a_backup_replaces_a_damaged_store_and_moves_to_a_machine_without_keys() {
+    let (mut server, _) = without_grace();
+    stdout(&server.run(&["backup", "copy.redb"]));
+    server.stop();
+    let store = server.data().join("latchkey.redb");
+    let flipped: Vec<u8> = fs::read(&store).unwrap().iter().map(|byte| byte ^ 0x55).collect();
+    fs::write(&store, flipped).unwrap();
+    fs::set_permissions(server.folder().join("copy.redb"), fs::Permissions::from_mode(0o444)).unwrap();
+    assert!(stdout(&server.run(&["restore", "copy.redb"])).contains("restored 1 users"));
+    server.start();
+    server.login("alice");
+
+    let mut elsewhere = Setup::new(SERVER).stopped();
+    let copy = server.folder().join("copy.redb");
+    stdout(&elsewhere.run(&["restore", copy.to_str().unwrap()]));
+    elsewhere.start();
+    elsewhere.login("alice");
+}
+
+#[test]
+fn retiring_a_key_binds_the_log_anew_and_does_not_hide_tampering() {
+    let (mut server, _) = without_grace();
+    stdout(&server.run(&["key", "rotate"]));
+    stdout(&server.run(&["key", "retire", "1", "--force"]));
+    assert!(stdout(&server.run(&["audit", "verify"])).contains("main log   whole, 4 entries"));
+    server.stop();
+    tamper_with_entry(&server, 1, |record| {
+        record[1] = 16; // another event
+        record[2] = 99; // bound by a key that nobody has
+    });
+    assert_fails(&server.run(&["audit", "verify"]), "entry 1 is not as it was written");
+    stdout(&server.run(&["key", "rotate"]));
+    assert_fails(&server.run(&["key", "retire", "2", "--force"]), "entry 1 of the audit log is broken");
+}
+
+#[test]
+fn a_log_whose_newest_entries_were_cut_off_is_broken() {
+    let (mut server, _) = without_grace();
+    server.login("alice");
+    server.stop();
+    let head: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+    let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        // The MAC of the entry before stands in the entry that is cut off, so the head can be made to fit.
+        let previous: [u8; 32] = {
+            let audit = transaction.open_table(AUDIT).unwrap();
+            let last = *audit.get(2).unwrap().unwrap().value();
+            last[80..].try_into().unwrap()
+        };
+        let mut meta = transaction.open_table(head).unwrap();
+        let mut bytes = meta.get("audit_head").unwrap().unwrap().value().to_vec();
+        bytes[..8].copy_from_slice(&2_u64.to_be_bytes());
+        bytes[8..40].copy_from_slice(&previous);
+        meta.insert("audit_head", bytes.as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    assert_fails(&server.run(&["audit", "verify"]), "entry 1 is not as it was written");
 }
 
 #[test]
@@ -297,7 +365,10 @@ fn a_store_from_the_future_goes_on_in_its_time_until_the_clock_is_accepted() {
     let readyz = server.send(Request::get("/readyz"));
     readyz.assert_refused(503, "not_ready", "retry");
 
+    assert_fails(&server.run(&["clock", "accept", "--yes"]), "stop it first");
+    server.stop();
     assert!(stdout(&server.run(&["clock", "accept", "--yes"])).contains("went back 7"));
+    server.start();
     server.refresh(&later.refresh, None).assert_refused(401, "session_revoked", "login");
     assert_eq!(server.send(Request::get("/readyz")).status, 200);
     server.login("alice");

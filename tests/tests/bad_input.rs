@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 use latchkey_tests::http::Request;
 use latchkey_tests::server::{PASSWORD, Server, Setup, finish};
+use redb::ReadableDatabase;
 use serde_json::json;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_server-under-test");
@@ -50,6 +51,8 @@ fn malformed_json_is_400_and_echoes_nothing() {
         r#"{"username": "alice", "username": "bob", "password": "hunter2hunter2hunter2"}"#,
         r#"{"username": "alice", "password": "hunter2hunter2hunter2"} trailing"#,
         r#"{"username": "alice", "password": "hunter2hunter2hunter2", "delivery": "pigeon"}"#,
+        r#"["alice", "hunter2hunter2hunter2"]"#,
+        r#" ["alice", "hunter2hunter2hunter2", "body"]"#,
         r#"{"username": "alice", "password": "\ud83d"}"#,
         "{\"username\": \"alice\", \"password\": \"\u{1}\"}",
     ] {
@@ -218,6 +221,7 @@ fn a_store_without_permission_is_refused() {
     }
     assert_fails(&finish(&mut command, ""), 1, "no permission to read and write the store");
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(server.data(), Permissions::from_mode(0o700)).unwrap();
     server.start();
     server.login("alice");
 }
@@ -241,6 +245,9 @@ fn a_store_of_a_newer_schema_is_refused_and_left_as_it_is() {
     for command in ["serve", "check"] {
         assert_fails(&server.run(&[command, "--listen", "127.0.0.1:0"]), 1, "run the newer latchkey");
     }
+    let database = redb::Database::open(&path).unwrap();
+    let meta = database.begin_read().unwrap().open_table(meta).unwrap();
+    assert_eq!(meta.get("schema").unwrap().unwrap().value(), 9_u32.to_be_bytes());
 }
 
 #[test]

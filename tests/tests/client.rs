@@ -27,7 +27,7 @@ fn the_trace_shows_the_whole_cycle() {
     assert_eq!(login.output, format!("signed in to {} as alice\n", server.url()));
     assert_eq!(login.trace, ["→ POST /api/auth/login", "← 200 signed in as alice, access token for 2 s"]);
 
-    let run = client.run(&["get", "/api/me", "--every", "1", "--repeat", "4"]);
+    let run = client.run(&["get", "/api/me", "--every", "1", "--repeat", "5"]);
     assert_eq!(run.code, Some(0), "{run:?}");
     let refresh = ["→ POST /api/auth/refresh", "← 200 rotated, access token for 2 s"];
     let used = ["→ GET /api/me", "← 200"];
@@ -35,7 +35,7 @@ fn the_trace_shows_the_whole_cycle() {
     assert_eq!(run.trace[..4], [refresh, used].concat());
     let cycle = [expired, refresh, used].concat();
     assert!(run.trace.windows(cycle.len()).any(|lines| lines == cycle), "{run:?}");
-    assert_eq!(run.output.lines().count(), 4, "the user sees four answers");
+    assert_eq!(run.output.lines().count(), 5, "the user sees five answers");
     assert!(run.output.lines().all(|line| line.contains("\"name\":\"alice\"")), "{run:?}");
 
     let logout = client.run(&["logout"]);
@@ -49,9 +49,9 @@ fn over_ten_expiries_the_client_rotates_each_time_and_its_user_never_notices() {
     let server = impatient_server();
     let client = Client::new(CLIENT);
     client.login(&server, "alice");
-    let run = client.run(&["get", "/api/me", "--every", "1", "--repeat", "25"]);
+    let run = client.run(&["get", "/api/me", "--every", "1", "--repeat", "36"]);
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert_eq!(run.output.matches("\"name\":\"alice\"").count(), 25, "{run:?}");
+    assert_eq!(run.output.matches("\"name\":\"alice\"").count(), 36, "{run:?}");
     let expiries = run.count("← 401 invalid_token (action refresh)");
     assert!(expiries >= 10, "{run:?}");
     // One rotation at the start, where no access token is kept, then one an expiry.
@@ -143,7 +143,7 @@ fn thirty_two_threads_on_one_expired_token_refresh_once() {
         .build()
         .unwrap();
     client.login(&server.url(), "alice", PASSWORD).unwrap();
-    thread::sleep(std::time::Duration::from_millis(1001)); // the access token expires
+    thread::sleep(std::time::Duration::from_millis(2001)); // the access token expires
     thread::scope(|scope| {
         for _ in 0..32 {
             scope.spawn(|| client.get("/api/me").unwrap());

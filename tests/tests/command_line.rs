@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use latchkey_tests::server::{PASSWORD, Server, Setup};
 use serde_json::Value;
@@ -41,6 +41,7 @@ fn users_live_and_die(server: &Server, live: bool) {
         "at least 15",
     );
     assert_fails(&server.run(&["user", "add", "eve"]), "--password-stdin");
+    assert_fails(&add(&"x".repeat(5000), &[]), "longer than 64 bytes");
 
     let table = stdout(&server.run(&["user", "list"]));
     assert!(table.lines().any(|line| line.starts_with("Alice  admin  enabled")), "{table}");
@@ -165,9 +166,32 @@ fn a_password_is_one_line_of_standard_input_of_either_line_end() {
         assert!(server.run_with_input(&["user", "add", name, "--password-stdin"], &input).status.success());
         assert_eq!(server.try_login(name, PASSWORD).status, 200, "{name}");
     }
-    let too_long = "x".repeat(10_000);
-    let refused = server.run_with_input(&["user", "add", "long", "--password-stdin"], &too_long);
-    assert_fails(&refused, "longer than 256 bytes");
+    let refused = |input: &str| server.run_with_input(&["user", "add", "long", "--password-stdin"], input);
+    assert_fails(&refused(&"x".repeat(10_000)), "longer than 256 bytes");
+    assert_fails(&refused(&"é".repeat(300)), "longer than 256 bytes");
+    assert_fails(&refused(""), "no password on standard input");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let server = Setup::new(SERVER).stopped();
+    server.add_user("alice");
+    let mut child =
+        server.command(&["user", "list"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn commands_without_a_server_wait_for_each_other() {
+    let server = Setup::new(SERVER).stopped();
+    server.add_user("alice");
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| assert_eq!(listed(&server).len(), 1));
+        }
+    });
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn row_2_an_idle_session_expires() {
 #[test]
 fn row_2_a_session_past_its_lifetime_expires_and_takes_its_access_token_along() {
     let (server, tokens) = signed_in(Setup::new(SERVER).with("SESSION_LIFETIME_SECS", 1));
-    thread::sleep(Duration::from_millis(1001));
+    thread::sleep(Duration::from_millis(2001)); // it ends at a whole second
     server.get("/api/me", &tokens.access).assert_refused(401, "invalid_token", "refresh");
     server.refresh(&tokens.refresh, None).assert_refused(401, "session_expired", "login");
 }

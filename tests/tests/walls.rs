@@ -39,6 +39,9 @@ fn each_resource_has_one_owner() {
     assert!(files.len() > 20, "the server's files are where this test looks");
     for file in files {
         let inside = file.strip_prefix(&server).unwrap();
+        if inside.to_string_lossy().ends_with("tests.rs") {
+            continue;
+        }
         let code = fs::read_to_string(&file).unwrap();
         for (word, owner) in WALLS {
             assert!(
@@ -55,7 +58,10 @@ fn token_core_and_client_know_nothing_of_the_server() {
     for package in ["token-core", "client"] {
         let manifest = fs::read_to_string(workspace().join(package).join("Cargo.toml")).unwrap();
         let dependencies = manifest.split("[dependencies]").nth(1).unwrap();
-        assert!(!dependencies.contains("../server"), "{package} depends on the server");
+        let names = dependencies.lines().filter_map(|line| line.split(['=', '.', ' ']).next());
+        assert!(names.clone().count() > 5, "the dependencies of {package} are where this test looks");
+        let ours = ["latchkey", "latchkey-client", "latchkey-tests"];
+        assert!(!names.into_iter().any(|name| ours.contains(&name)), "{package} depends on ours");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::str;
 
-use heapless::{String, Vec};
+use heapless::Vec;
 
 use crate::json::{Fault, Object, Span};
 
@@ -19,29 +19,94 @@ pub const AUDIENCES_MAX: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Claims<'b> {
     payload: &'b str,
-    registered: Registered,
+    issuer: Option<Span>,
+    subject: Option<Span>,
+    audiences: Vec<Span, AUDIENCES_MAX>,
+    expires_at: u64,
+    not_before: Option<u64>,
+    issued_at: Option<u64>,
+    id: Option<Span>,
+    session: Option<Span>,
+    role: Option<Span>,
 }
 
 impl<'b> Claims<'b> {
-    /// The claims over their payload, in which the strings are unescaped for good.
-    pub(crate) fn new(payload: &'b mut [u8], mut registered: Registered) -> Option<Self> {
-        registered.strings().for_each(|span| span.unescape(payload));
-        Some(Claims { payload: str::from_utf8(payload).ok()?, registered })
+    /// Claims of nothing, to be [read](Claims::read) into.
+    pub(crate) fn empty() -> Self {
+        Claims {
+            payload: "",
+            issuer: None,
+            subject: None,
+            audiences: Vec::new(),
+            expires_at: 0,
+            not_before: None,
+            issued_at: None,
+            id: None,
+            session: None,
+            role: None,
+        }
+    }
+
+    /// Reads a whole payload strictly, and the registered claims out of it; undoes its escapes.
+    ///
+    /// Into a place that the caller has, and kept apart: so the claims are on the stack once, and the reader only
+    /// meanwhile.
+    #[inline(never)]
+    pub(crate) fn read(&mut self, payload: &'b mut [u8]) -> Result<(), Fault> {
+        let mut object = Object::new(payload);
+        let (mut audience, mut expires_at) = (None, None);
+        while let Some(name) = object.next_name()? {
+            let string = match object.bytes(name) {
+                b"iss" => &mut self.issuer,
+                b"sub" => &mut self.subject,
+                b"jti" => &mut self.id,
+                b"sid" => &mut self.session,
+                b"role" => &mut self.role,
+                b"aud" => {
+                    fill(&mut audience, ())?;
+                    object.strings(&mut self.audiences)?;
+                    continue;
+                }
+                time @ (b"exp" | b"nbf" | b"iat") => {
+                    let (time, round) = match time {
+                        b"exp" => (&mut expires_at, Round::Down),
+                        b"nbf" => (&mut self.not_before, Round::Up),
+                        _ => (&mut self.issued_at, Round::Down),
+                    };
+                    let number = object.number()?;
+                    fill(time, seconds(object.bytes(number), round)?)?;
+                    continue;
+                }
+                _ => {
+                    object.skip_unknown(name)?;
+                    continue;
+                }
+            };
+            fill(string, object.string()?)?;
+        }
+        self.payload = str::from_utf8(payload).map_err(|_| Fault::NotStrict)?;
+        self.expires_at = expires_at.ok_or(Fault::Missing)?;
+        Ok(())
+    }
+
+    /// The payload, in which escapes have been undone: it is JSON only if it had none.
+    pub(crate) fn payload(&self) -> &'b str {
+        self.payload
     }
 
     /// `iss`: who signed the token (RFC 7519 §4.1.1).
     pub fn issuer(&self) -> Option<&'b str> {
-        self.string(self.registered.issuer)
+        self.string(self.issuer)
     }
 
     /// `sub`: who the token is about (RFC 7519 §4.1.2).
     pub fn subject(&self) -> Option<&'b str> {
-        self.string(self.registered.subject)
+        self.string(self.subject)
     }
 
     /// `aud`: whom the token is for (RFC 7519 §4.1.3); at most [`AUDIENCES_MAX`], none if the claim is absent.
     pub fn audiences(&self) -> impl Iterator<Item = &'b str> {
-        self.registered.audiences.iter().map(|span| span.raw(self.payload))
+        self.audiences.iter().map(|span| span.of(self.payload))
     }
 
     /// Whether `audience` is among the [audiences](Claims::audiences).
@@ -51,119 +116,44 @@ impl<'b> Claims<'b> {
 
     /// `exp`: the second at which the token is over (RFC 7519 §4.1.4).
     pub fn expires_at(&self) -> u64 {
-        self.registered.expires_at
+        self.expires_at
     }
 
     /// `nbf`: the second before which the token does not count (RFC 7519 §4.1.5).
     pub fn not_before(&self) -> Option<u64> {
-        self.registered.not_before
+        self.not_before
     }
 
     /// `iat`: when the token was signed (RFC 7519 §4.1.6).
     pub fn issued_at(&self) -> Option<u64> {
-        self.registered.issued_at
+        self.issued_at
     }
 
     /// `jti`: the token's own id (RFC 7519 §4.1.7).
     pub fn id(&self) -> Option<&'b str> {
-        self.string(self.registered.id)
+        self.string(self.id)
     }
 
     /// `sid`: the session the token was issued in (OpenID Connect Front-Channel Logout 1.0 §3).
     pub fn session(&self) -> Option<&'b str> {
-        self.string(self.registered.session)
+        self.string(self.session)
     }
 
     /// `role`: what the subject may do, in the issuer's words. A claim of ours, registered nowhere.
     pub fn role(&self) -> Option<&'b str> {
-        self.string(self.registered.role)
+        self.string(self.role)
     }
 
     fn string(&self, span: Option<Span>) -> Option<&'b str> {
-        span.map(|span| span.raw(self.payload))
+        span.map(|span| span.of(self.payload))
     }
-}
-
-/// The registered claims as they stand in a payload: the times read, the strings only found.
-#[derive(Clone, Debug)]
-pub(crate) struct Registered {
-    pub(crate) issuer: Option<Span>,
-    subject: Option<Span>,
-    pub(crate) audiences: Vec<Span, AUDIENCES_MAX>,
-    pub(crate) expires_at: u64,
-    pub(crate) not_before: Option<u64>,
-    issued_at: Option<u64>,
-    id: Option<Span>,
-    session: Option<Span>,
-    role: Option<Span>,
-}
-
-impl Registered {
-    fn strings(&mut self) -> impl Iterator<Item = &mut Span> {
-        let single = [&mut self.issuer, &mut self.subject, &mut self.id, &mut self.session, &mut self.role];
-        single.into_iter().flatten().chain(&mut self.audiences)
-    }
-}
-
-/// Why a payload is not a set of claims.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum ClaimsFault {
-    /// Not an object in strict JSON, or beyond a limit.
-    NotStrict,
-    /// A registered claim of the wrong type, or twice.
-    Invalid,
-    /// No `exp`.
-    NoExpiry,
-}
-
-impl From<Fault> for ClaimsFault {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::NotStrict => ClaimsFault::NotStrict,
-            Fault::WrongType => ClaimsFault::Invalid,
-        }
-    }
-}
-
-/// Reads a whole payload strictly, and the registered claims out of it.
-pub(crate) fn read(payload: &str) -> Result<Registered, ClaimsFault> {
-    let mut object = Object::open(payload)?;
-    let (mut issuer, mut subject, mut audiences) = (None, None, None);
-    let (mut expires_at, mut not_before, mut issued_at) = (None, None, None);
-    let (mut id, mut session, mut role) = (None, None, None);
-    while let Some(name) = object.next_name()? {
-        // Matched as bytes because a match on slices is compiled to a tree, one on strings to a chain.
-        match name.of(payload).plain(&mut String::<8>::new()).map(str::as_bytes) {
-            Some(b"iss") => fill(&mut issuer, object.string()?)?,
-            Some(b"sub") => fill(&mut subject, object.string()?)?,
-            Some(b"aud") => fill(&mut audiences, object.strings()?)?,
-            Some(b"exp") => fill(&mut expires_at, seconds(object.number()?, Round::Down)?)?,
-            Some(b"nbf") => fill(&mut not_before, seconds(object.number()?, Round::Up)?)?,
-            Some(b"iat") => fill(&mut issued_at, seconds(object.number()?, Round::Down)?)?,
-            Some(b"jti") => fill(&mut id, object.string()?)?,
-            Some(b"sid") => fill(&mut session, object.string()?)?,
-            Some(b"role") => fill(&mut role, object.string()?)?,
-            _ => object.skip_unknown(name)?,
-        }
-    }
-    Ok(Registered {
-        issuer,
-        subject,
-        audiences: audiences.unwrap_or_default(),
-        expires_at: expires_at.ok_or(ClaimsFault::NoExpiry)?,
-        not_before,
-        issued_at,
-        id,
-        session,
-        role,
-    })
 }
 
 /// Puts a claim into its place. A place already taken means the name came twice (RFC 7519 §4).
-fn fill<T>(place: &mut Option<T>, claim: T) -> Result<(), ClaimsFault> {
+fn fill<T>(place: &mut Option<T>, claim: T) -> Result<(), Fault> {
     match place.replace(claim) {
         None => Ok(()),
-        Some(_) => Err(ClaimsFault::Invalid),
+        Some(_) => Err(Fault::Invalid),
     }
 }
 
@@ -176,12 +166,12 @@ enum Round {
 /// The whole seconds of a NumericDate (RFC 7519 §2), without floats, which lose seconds and cost flash.
 ///
 /// A date before 1970, one beyond 64 bits, and one with an exponent are refused: no issuer writes them.
-fn seconds(number: &str, round: Round) -> Result<u64, ClaimsFault> {
+fn seconds(number: &[u8], round: Round) -> Result<u64, Fault> {
     let mut whole = 0_u64;
-    let mut rest = number.as_bytes();
+    let mut rest = number;
     while let [digit @ b'0'..=b'9', after @ ..] = rest {
         let digit = u64::from(digit - b'0');
-        whole = whole.checked_mul(10).and_then(|tens| tens.checked_add(digit)).ok_or(ClaimsFault::Invalid)?;
+        whole = whole.checked_mul(10).and_then(|tens| tens.checked_add(digit)).ok_or(Fault::Invalid)?;
         rest = after;
     }
     let is_between = match rest {
@@ -189,10 +179,10 @@ fn seconds(number: &str, round: Round) -> Result<u64, ClaimsFault> {
         [b'.', fraction @ ..] if fraction.iter().all(u8::is_ascii_digit) => {
             fraction.iter().any(|&digit| digit != b'0')
         }
-        _ => return Err(ClaimsFault::Invalid),
+        _ => return Err(Fault::Invalid),
     };
     match round {
-        Round::Up if is_between => whole.checked_add(1).ok_or(ClaimsFault::Invalid),
+        Round::Up if is_between => whole.checked_add(1).ok_or(Fault::Invalid),
         _ => Ok(whole),
     }
 }
@@ -211,23 +201,23 @@ mod tests {
             ("10.999", 10, 11),
             ("0", 0, 0),
         ] {
-            assert_eq!(seconds(number, Round::Down), Ok(down), "{number}");
-            assert_eq!(seconds(number, Round::Up), Ok(up), "{number}");
+            assert_eq!(seconds(number.as_bytes(), Round::Down), Ok(down), "{number}");
+            assert_eq!(seconds(number.as_bytes(), Round::Up), Ok(up), "{number}");
         }
     }
 
     #[test]
     fn the_last_second_of_64_bits_can_be_said_and_the_next_one_not() {
-        assert_eq!(seconds("18446744073709551615", Round::Down), Ok(u64::MAX));
-        assert_eq!(seconds("18446744073709551615.5", Round::Down), Ok(u64::MAX));
-        assert_eq!(seconds("18446744073709551615.5", Round::Up), Err(ClaimsFault::Invalid));
-        assert_eq!(seconds("18446744073709551616", Round::Down), Err(ClaimsFault::Invalid));
+        assert_eq!(seconds(b"18446744073709551615", Round::Down), Ok(u64::MAX));
+        assert_eq!(seconds(b"18446744073709551615.5", Round::Down), Ok(u64::MAX));
+        assert_eq!(seconds(b"18446744073709551615.5", Round::Up), Err(Fault::Invalid));
+        assert_eq!(seconds(b"18446744073709551616", Round::Down), Err(Fault::Invalid));
     }
 
     #[test]
     fn negative_dates_and_exponents_are_refused() {
         for number in ["-1", "-0", "-0.5", "1e9", "1E9", "1.5e9", "1e-1", "0e0"] {
-            assert_eq!(seconds(number, Round::Down), Err(ClaimsFault::Invalid), "{number}");
+            assert_eq!(seconds(number.as_bytes(), Round::Down), Err(Fault::Invalid), "{number}");
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use core::fmt;
 
-use heapless::String;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use heapless::{String, Vec};
+use hmac::KeyInit as _;
+use hmac::block_api::HmacCore;
+use hmac::digest::block_api::{Buffer, FixedOutputCore as _, UpdateCore as _};
 use sha2::Sha256;
 
-use crate::json::Text;
 use crate::sign::header_len;
 use crate::{base64url, header};
 
@@ -20,16 +22,24 @@ pub const KID_LEN_MAX: usize = 48;
 pub const TYPE_LEN_MAX: usize = 24;
 
 const HEADER_JSON_MAX: usize = header_len(TYPE_LEN_MAX, Some(KID_LEN_MAX));
-const HEADER_MAX: usize = base64url::encoded_len(HEADER_JSON_MAX);
+/// With the dot after it.
+const HEADER_MAX: usize = base64url::encoded_len(HEADER_JSON_MAX) + 1;
 const _: () = assert!(HEADER_MAX <= crate::HEADER_LEN_MAX, "we must accept the headers we write");
 
 /// Length of an HMAC-SHA256 tag, in bytes.
 pub(crate) const TAG_LEN: usize = 32;
 
+/// Length of an encoded HS256 signature, in characters.
+pub(crate) const SIGNATURE_LEN: usize = base64url::encoded_len(TAG_LEN);
+
+/// `{"alg":"HS256","typ":"JWT"}`, encoded, and the dot. Written out, so that a firmware whose key has neither a type nor
+/// an id has nothing to encode.
+const PLAIN_HEADER: [u8; 37] = *b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.";
+
 /// A secret for HS256, with what can be computed ahead: both HMAC midstates and the encoded header.
 ///
 /// A key is for one algorithm and one token type; no token can talk it into another. It is wiped when dropped, and
-/// its `Debug` shows the key id and the type only. What is precomputed makes it some 400 bytes: pass it by reference.
+/// its `Debug` shows the key id and the type only. What is precomputed makes it some 330 bytes: pass it by reference.
 ///
 /// ```
 /// use token_core::{Key, KeyError};
@@ -41,10 +51,10 @@ pub(crate) const TAG_LEN: usize = 32;
 /// ```
 #[derive(Clone)]
 pub struct Key {
-    keyed: Hmac<Sha256>,
+    keyed: HmacCore<Sha256>,
     typ: Option<String<TYPE_LEN_MAX>>,
     kid: Option<String<KID_LEN_MAX>>,
-    header: String<HEADER_MAX>,
+    header: Vec<u8, HEADER_MAX>,
 }
 
 impl Key {
@@ -61,8 +71,8 @@ impl Key {
             return Err(KeyError::SecretTooShort);
         }
         // HMAC takes a key of any length; the length is the only thing this error can be about.
-        let keyed = Hmac::new_from_slice(secret).map_err(|_| KeyError::SecretTooShort)?;
-        Key { keyed, typ: None, kid: None, header: String::new() }.with_encoded_header()
+        let keyed = HmacCore::new_from_slice(secret).map_err(|_| KeyError::SecretTooShort)?;
+        Ok(Key { keyed, typ: None, kid: None, header: Vec::from_array(PLAIN_HEADER) })
     }
 
     /// The same key, for tokens of exactly this type (RFC 7515 §4.1.9, RFC 8725 §3.11), such as `at+jwt`.
@@ -72,13 +82,14 @@ impl Key {
     /// # Errors
     ///
     /// [`KeyError::InvalidType`] when it is empty, too long, or not a media type.
-    pub fn with_type(self, typ: &str) -> Result<Key, KeyError> {
+    pub fn with_type(mut self, typ: &str) -> Result<Key, KeyError> {
         let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$&-^_.+/".contains(&b);
         if typ.is_empty() || !typ.bytes().all(is_allowed) {
             return Err(KeyError::InvalidType);
         }
-        let typ = String::try_from(typ).map_err(|_| KeyError::InvalidType)?;
-        Key { typ: Some(typ), ..self }.with_encoded_header()
+        self.typ = Some(String::try_from(typ).map_err(|_| KeyError::InvalidType)?);
+        self.encode_header().ok_or(KeyError::InvalidType)?;
+        Ok(self)
     }
 
     /// The same key under an id (RFC 7515 §4.1.4): it signs tokens that carry the id and accepts only those.
@@ -88,13 +99,14 @@ impl Key {
     /// # Errors
     ///
     /// [`KeyError::InvalidKid`] when it is empty, too long, or has another character.
-    pub fn with_kid(self, kid: &str) -> Result<Key, KeyError> {
+    pub fn with_kid(mut self, kid: &str) -> Result<Key, KeyError> {
         let is_allowed = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
         if kid.is_empty() || !kid.bytes().all(is_allowed) {
             return Err(KeyError::InvalidKid);
         }
-        let kid = String::try_from(kid).map_err(|_| KeyError::InvalidKid)?;
-        Key { kid: Some(kid), ..self }.with_encoded_header()
+        self.kid = Some(String::try_from(kid).map_err(|_| KeyError::InvalidKid)?);
+        self.encode_header().ok_or(KeyError::InvalidKid)?;
+        Ok(self)
     }
 
     /// The key id, if it has one.
@@ -102,56 +114,64 @@ impl Key {
         self.kid.as_deref()
     }
 
-    /// The encoded header of every token this key signs, without the dot after it.
-    pub(crate) fn header(&self) -> &str {
+    /// The encoded header of every token this key signs, with the dot after it.
+    pub(crate) fn header(&self) -> &[u8] {
         &self.header
     }
 
     /// HMAC-SHA256 of a signing input. The clone starts from midstates, which spares two of the hash's blocks.
+    ///
+    /// Kept apart, so that the hash's buffers are on the stack only meanwhile.
+    #[inline(never)]
     pub(crate) fn tag(&self, signing_input: &[u8]) -> [u8; TAG_LEN] {
-        self.keyed.clone().chain_update(signing_input).finalize().into_bytes().into()
+        let mut keyed = self.keyed.clone();
+        let mut buffer = Buffer::<HmacCore<Sha256>>::default();
+        buffer.digest_blocks(signing_input, |blocks| keyed.update_blocks(blocks));
+        let mut tag = [0; TAG_LEN];
+        keyed.finalize_fixed_core(&mut buffer, (&mut tag).into());
+        tag
     }
 
     /// Whether a token of this `kid` is this key's; one without is only for a key without.
-    pub(crate) fn answers_to(&self, kid: Option<Text<'_>>) -> bool {
-        match (self.kid(), kid) {
-            (None, None) => true,
-            (Some(own), Some(kid)) => kid.is(own),
-            _ => false,
-        }
+    pub(crate) fn answers_to(&self, kid: Option<&str>) -> bool {
+        self.kid() == kid
     }
 
     /// Whether a token of this `typ` is one of those the key is for.
-    pub(crate) fn accepts_type(&self, typ: Option<Text<'_>>) -> bool {
+    pub(crate) fn accepts_type(&self, typ: Option<&str>) -> bool {
         match (self.typ.as_deref(), typ) {
             (None, None) => true,
             (Some(_), None) => false,
-            (expected, Some(typ)) => header::is_type(typ, expected.unwrap_or("JWT")),
+            (expected, Some(typ)) => header::is_same_type(typ, expected.unwrap_or("JWT")),
         }
     }
 
-    fn with_encoded_header(mut self) -> Result<Key, KeyError> {
-        // The buffer is sized for the longest type and key id, so the one failure left is a bug, not an input.
-        self.header = self.encode_header().ok_or(KeyError::InvalidKid)?;
-        Ok(self)
-    }
-
-    fn encode_header(&self) -> Option<String<HEADER_MAX>> {
-        let mut json = String::<HEADER_MAX>::new();
-        json.push_str(r#"{"alg":"HS256","typ":""#).ok()?;
-        json.push_str(self.typ.as_deref().unwrap_or("JWT")).ok()?;
-        if let Some(kid) = self.kid() {
-            json.push_str(r#"","kid":""#).ok()?;
-            json.push_str(kid).ok()?;
+    /// There is room for the longest type and key id, so this fails only if that is not so: by a bug, not an input.
+    fn encode_header(&mut self) -> Option<()> {
+        let typ = self.typ.as_deref().unwrap_or("JWT");
+        let (kid_name, kid) = self.kid.as_deref().map_or(("", ""), |kid| (r#"","kid":""#, kid));
+        self.header.clear();
+        for part in [r#"{"alg":"HS256","typ":""#, typ, kid_name, kid, r#""}"#] {
+            self.header.extend_from_slice(part.as_bytes()).ok()?;
         }
-        json.push_str(r#""}"#).ok()?;
-        let json_len = json.len();
-        let mut encoded = json.into_bytes();
-        encoded.resize_default(HEADER_MAX).ok()?;
-        let encoded_len = base64url::encode_in_place(&mut encoded, json_len)?;
-        encoded.truncate(encoded_len);
-        String::from_utf8(encoded).ok()
+        let json_len = self.header.len();
+        self.header.resize_default(base64url::encoded_len(json_len)).ok()?;
+        base64url::encode_in_place(&mut self.header, json_len)?;
+        self.header.push(b'.').ok()
     }
+}
+
+/// A tag in base64url, in a time that does not depend on it.
+pub(crate) fn signature(tag: &[u8; TAG_LEN]) -> [u8; SIGNATURE_LEN] {
+    // With a zero after it the tag is a whole number of triples, which spares the encoder its other half, and comes to
+    // the same characters with one too many.
+    let mut triples = [0; TAG_LEN + 1];
+    triples.iter_mut().zip(tag).for_each(|(place, &byte)| *place = byte);
+    let mut encoded = [0; SIGNATURE_LEN + 1];
+    // The length always fits; and if it ever did not, the signature would be one that nobody accepts.
+    let _ = Base64UrlUnpadded::encode(&triples, &mut encoded);
+    let [signature @ .., _] = encoded;
+    signature
 }
 
 impl fmt::Debug for Key {
@@ -217,8 +237,10 @@ mod tests {
     fn the_header_is_written_as_documented_and_fits_at_its_longest() {
         let decoded = |key: &Key| {
             let mut json = vec![0; HEADER_JSON_MAX];
-            let (json, _) = base64url::decode(key.header().as_bytes(), &mut json).unwrap();
-            std::string::String::from_utf8(json.to_vec()).unwrap()
+            let header = key.header().strip_suffix(b".").unwrap();
+            let len = base64url::decode(header, &mut json).unwrap();
+            json.truncate(len);
+            std::string::String::from_utf8(json).unwrap()
         };
         let key = Key::new(&[1; 32]).unwrap();
         assert_eq!(decoded(&key), r#"{"alg":"HS256","typ":"JWT"}"#);
@@ -237,6 +259,6 @@ mod tests {
 
     #[test]
     fn a_key_is_as_small_as_its_documentation_says() {
-        assert!(size_of::<Key>() <= 448, "{}", size_of::<Key>());
+        assert!(size_of::<Key>() <= 340, "{}", size_of::<Key>());
     }
 }

@@ -49,6 +49,55 @@
 //! | nesting, in header and claims | [`DEPTH_MAX`] |
 //! | names of claims that are not registered, in all objects open at a time | [`NAMES_MAX`] |
 //! | audiences in one token | [`AUDIENCES_MAX`] |
+//!
+//! # On a device
+//!
+//! Measured in QEMU, with `opt-level = "s"`, LTO and the compact SHA-256 below, for a token of 201 characters:
+//!
+//! | processor | flash to verify | to sign as well | static RAM | stack to verify | to sign | instructions to verify | to sign |
+//! |---|--:|--:|--:|--:|--:|--:|--:|
+//! | Cortex-M0 | 8,564 | 10,260 | 0 | 972 | 780 | 47,813 | 43,813 |
+//! | Cortex-M3 | 8,020 | 9,600 | 0 | 940 | 724 | 29,720 | 26,160 |
+//! | Cortex-M4 | 8,016 | 9,596 | 0 | 940 | 724 | 29,720 | 26,160 |
+//! | RISC-V imc | 10,496 | 12,700 | 0 | 904 | 728 | 38,563 | 33,426 |
+//!
+//! Flash is what `door_lock` and `gateway` in `tests/firmware` have over `empty`, copying and clearing of memory
+//! included: with the core library that rustup delivers, made for speed, an Arm takes 0.9 to 1.1 KB more. Stack
+//! is the most that any path takes, with the [`Claims`] it returns; neither nesting nor length of a token adds to it.
+//! There is no heap, and no `core::panicking` in the image. One command measures it all, and fails if anything has grown
+//! by 3 %:
+//!
+//! ```text
+//! cargo test -p latchkey-tests --test firmware -- --nocapture
+//! ```
+//!
+//! [`Key::new`] takes 1.1 KB of stack once, and a [`Key`] 330 bytes wherever it is kept. [`Verifier::verify_as`] and
+//! [`Key::sign_as`] bring `serde-json-core` along, and [`Key::with_type`] and [`Key::with_kid`] 1.3 KB for writing headers;
+//! who calls none of them pays for none of them.
+//!
+//! ## The compact SHA-256
+//!
+//! `sha2` writes out the 64 rounds of a block, unless told to make a loop of them, which saves a Cortex-M3 6.8 KB of flash
+//! and costs it a third more instructions. Only the firmware can tell, in its `.cargo/config.toml`:
+//!
+//! ```toml
+//! [target.'cfg(target_os = "none")']
+//! rustflags = ['--cfg=sha2_backend="soft"', '--cfg=sha2_backend_soft="compact"']
+//! ```
+//!
+//! ## The next block
+//!
+//! Where no instruction does SHA-256, time goes by blocks of 64 bytes: 4,280 instructions each on a Cortex-M3. A
+//! byte beyond one of these lengths costs another block; a shorter claim may save one. The payload is for a header of
+//! `{"alg":"HS256","typ":"JWT"}`.
+//!
+//! | blocks | signing input, up to | token | payload |
+//! |--:|--:|--:|--:|
+//! | 2 | 55 | 99 | 13 |
+//! | 3 | 119 | 163 | 61 |
+//! | 4 | 183 | 227 | 109 |
+//! | 5 | 247 | 291 | 157 |
+//! | 6 | 311 | 355 | 205 |
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -2,12 +2,13 @@
 
 use core::{fmt, str};
 
-use base64ct::{Base64UrlUnpadded, Encoding as _};
 use heapless::{String, Vec};
 use serde::Serialize;
 
-use crate::verify::{SIGNATURE_LEN, TOKEN_LEN_MAX};
-use crate::{Key, base64url, claims};
+use crate::json::plain_len;
+use crate::key::{SIGNATURE_LEN, signature};
+use crate::verify::TOKEN_LEN_MAX;
+use crate::{Claims, Key, base64url};
 
 /// The claims of a token to be signed. What is `None` is left out.
 ///
@@ -40,14 +41,14 @@ impl NewClaims<'_> {
         let mut json = Writer { written: 0, free: out };
         json.put(b"{\"exp\":")?;
         json.put_number(self.expires_at)?;
-        json.put_claim(b",\"iss\":", self.issuer, Writer::put_string)?;
-        json.put_claim(b",\"sub\":", self.subject, Writer::put_string)?;
-        json.put_claim(b",\"aud\":", self.audience, Writer::put_string)?;
+        json.put_claim(b",\"iss\":\"", self.issuer, Writer::put_text)?;
+        json.put_claim(b",\"sub\":\"", self.subject, Writer::put_text)?;
+        json.put_claim(b",\"aud\":\"", self.audience, Writer::put_text)?;
         json.put_claim(b",\"nbf\":", self.not_before, Writer::put_number)?;
         json.put_claim(b",\"iat\":", self.issued_at, Writer::put_number)?;
-        json.put_claim(b",\"jti\":", self.id, Writer::put_string)?;
-        json.put_claim(b",\"sid\":", self.session, Writer::put_string)?;
-        json.put_claim(b",\"role\":", self.role, Writer::put_string)?;
+        json.put_claim(b",\"jti\":\"", self.id, Writer::put_text)?;
+        json.put_claim(b",\"sid\":\"", self.session, Writer::put_text)?;
+        json.put_claim(b",\"role\":\"", self.role, Writer::put_text)?;
         json.put(b"}")?;
         Ok(json.written)
     }
@@ -117,12 +118,16 @@ impl Key {
     /// As [`sign`](Key::sign), and [`SignError::InvalidClaims`] when our own verifier would refuse what was written: no
     /// `exp`, a registered claim of the wrong type, a name twice, too deep.
     pub fn sign_as<'b, T: Serialize>(&self, claims: &T, out: &'b mut [u8]) -> Result<&'b str, SignError> {
+        // A full buffer is the only way in which writing fails.
+        let write =
+            |out: &mut [u8]| serde_json_core::to_slice(claims, out).map_err(|_| SignError::BufferTooSmall);
         self.seal(out, |payload| {
-            // A full buffer is the only way in which writing fails.
-            let len = serde_json_core::to_slice(claims, payload).map_err(|_| SignError::BufferTooSmall)?;
-            let json = payload.get(..len).and_then(|json| str::from_utf8(json).ok());
-            let is_acceptable = json.is_some_and(|json| claims::read(json).is_ok());
-            if is_acceptable { Ok(len) } else { Err(SignError::InvalidClaims) }
+            let len = write(payload)?;
+            let json = payload.get_mut(..len).ok_or(SignError::BufferTooSmall)?;
+            let has_escapes = json.contains(&b'\\');
+            Claims::empty().read(json).map_err(|_| SignError::InvalidClaims)?;
+            // Reading undoes escapes, so what has some is written once more.
+            if has_escapes { write(payload) } else { Ok(len) }
         })
     }
 
@@ -146,8 +151,7 @@ impl Key {
         write: impl FnOnce(&mut [u8]) -> Result<usize, SignError>,
     ) -> Result<&'b str, SignError> {
         let mut writer = Writer { written: 0, free: out };
-        writer.put(self.header().as_bytes())?;
-        writer.put(b".")?;
+        writer.put(self.header())?;
         let (header_len, place) = (writer.written, writer.free);
         let payload_len = write(place)?;
         let payload_len = base64url::encode_in_place(place, payload_len).ok_or(SignError::BufferTooSmall)?;
@@ -155,11 +159,11 @@ impl Key {
         let (signing_input, free) =
             out.split_at_mut_checked(header_len + payload_len).ok_or(SignError::BufferTooSmall)?;
         let tag = self.tag(signing_input);
-        let (dot, free) = free.split_first_mut().ok_or(SignError::BufferTooSmall)?;
-        *dot = b'.';
-        let signature = Base64UrlUnpadded::encode(&tag, free).map_err(|_| SignError::BufferTooSmall)?;
+        let mut writer = Writer { written: 0, free };
+        writer.put(b".")?;
+        writer.put(&signature(&tag))?;
 
-        let token_len = header_len + payload_len + 1 + signature.len();
+        let token_len = header_len + payload_len + 1 + SIGNATURE_LEN;
         if token_len > TOKEN_LEN_MAX {
             return Err(SignError::TooLong);
         }
@@ -196,18 +200,16 @@ impl Writer<'_> {
         put(self, claim)
     }
 
-    /// A string, with the escapes that RFC 8259 §7 demands and no others.
-    fn put_string(&mut self, string: &str) -> Result<(), SignError> {
-        self.put(b"\"")?;
-        let mut rest = string.as_bytes();
-        while let Some(at) = rest.iter().position(|&byte| byte < b' ' || byte == b'"' || byte == b'\\') {
-            let (plain, special) = rest.split_at_checked(at).unwrap_or_default();
-            let Some((&special, after)) = special.split_first() else { break };
+    /// The rest of a string after its opening quote, with the escapes that RFC 8259 §7 demands and no others.
+    fn put_text(&mut self, text: &str) -> Result<(), SignError> {
+        let mut rest = text.as_bytes();
+        loop {
+            let (plain, special) = rest.split_at_checked(plain_len(rest)).unwrap_or_default();
             self.put(plain)?;
+            let Some((&special, after)) = special.split_first() else { break };
             self.put_escape(special)?;
             rest = after;
         }
-        self.put(rest)?;
         self.put(b"\"")
     }
 
@@ -222,9 +224,10 @@ impl Writer<'_> {
     fn put_number(&mut self, number: u64) -> Result<(), SignError> {
         let mut digits = [0; 20];
         let (mut rest, mut start) = (number, digits.len());
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
+        for place in digits.iter_mut().rev() {
+            let (tenth, digit) = divide_by_ten(rest);
+            *place = b'0' + digit;
+            rest = tenth;
             start -= 1;
             if rest == 0 {
                 break;
@@ -232,6 +235,21 @@ impl Writer<'_> {
         }
         self.put(digits.get(start..).unwrap_or_default())
     }
+}
+
+/// The quotient and the remainder. A time is in 32 bits until 2106; beyond, division would be half a kilobyte of code on
+/// a device, so a tenth is summed up as 0.00011001100... in binary, and is one too small at most.
+fn divide_by_ten(number: u64) -> (u64, u8) {
+    if let Ok(number) = u32::try_from(number) {
+        return (u64::from(number / 10), (number % 10) as u8);
+    }
+    let sum = (number >> 1) + (number >> 2);
+    let sum = sum + (sum >> 4);
+    let sum = sum + (sum >> 8);
+    let sum = sum + (sum >> 16);
+    let tenth = (sum + (sum >> 32)) >> 3;
+    let rest = (number - tenth * 10) as u8;
+    if rest < 10 { (tenth, rest) } else { (tenth + 1, rest - 10) }
 }
 
 /// Why a token was not signed.
@@ -258,3 +276,21 @@ impl fmt::Display for SignError {
 }
 
 impl core::error::Error for SignError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5000))]
+
+        #[test]
+        fn a_number_is_divided_by_ten(number: u64, shift in 0..64_u32) {
+            for number in [number, number >> shift, u64::MAX >> shift, 1 << shift] {
+                prop_assert_eq!(divide_by_ten(number), (number / 10, (number % 10) as u8));
+            }
+        }
+    }
+}

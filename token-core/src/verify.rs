@@ -1,31 +1,27 @@
 //! Verifying: a stranger's bytes in, claims out, or the reason why not.
 
-use core::{fmt, str};
+use core::fmt;
 
-use base64ct::{Base64UrlUnpadded, Encoding as _};
 use serde::de::DeserializeOwned;
 
 use crate::base64url::{self, DecodeError};
-use crate::claims::{self, Claims, ClaimsFault, Registered};
+use crate::claims::Claims;
 use crate::header;
-use crate::json;
-use crate::key::{Key, TAG_LEN};
+use crate::json::{self, Fault};
+use crate::key::{self, Key, SIGNATURE_LEN};
 
 /// Longest token that is looked at, in characters. HTTP servers commonly end a header line at 8 KiB.
 pub const TOKEN_LEN_MAX: usize = 8192;
 
-/// Longest encoded JOSE header that is looked at, in characters; it is decoded on the stack, into three quarters.
+/// Longest encoded JOSE header that is looked at, in characters.
 pub const HEADER_LEN_MAX: usize = 512;
 
-/// Length of an encoded HS256 signature, in characters.
-pub(crate) const SIGNATURE_LEN: usize = base64url::encoded_len(TAG_LEN);
-
-const HEADER_JSON_MAX: usize = base64url::decoded_len(HEADER_LEN_MAX);
 const _: () = assert!(TOKEN_LEN_MAX <= u16::MAX as usize, "places in a payload are kept in 16 bits");
 
 /// How many bytes of buffer suffice to verify any token of up to `token_len` characters.
 ///
-/// A token of our own needs a little less, since the header takes no room in the buffer.
+/// The header and the payload are decoded into the same place, one after the other. A header just as one of our keys
+/// writes it is not decoded at all.
 pub const fn payload_len_max(token_len: usize) -> usize {
     base64url::decoded_len(token_len.saturating_sub(SIGNATURE_LEN + 2))
 }
@@ -91,7 +87,7 @@ impl<'k> Verifier<'k> {
 
     /// Verifies a token at the time `now`, in seconds since 1970, and returns its claims.
     ///
-    /// `buffer` takes the decoded payload: [`payload_len_max`] bytes suffice. After an error its contents mean
+    /// `buffer` takes the decoded header, then the decoded payload: [`payload_len_max`] bytes suffice. After an error its contents mean
     /// nothing.
     ///
     /// # Errors
@@ -103,9 +99,8 @@ impl<'k> Verifier<'k> {
         now: u64,
         buffer: &'b mut [u8],
     ) -> Result<Claims<'b>, VerifyError> {
-        let (payload, _) = self.open(token.as_ref(), buffer)?;
-        let registered = self.judge(payload, now)?;
-        Claims::new(payload, registered).ok_or(VerifyError::MalformedClaims)
+        let payload = self.authenticate(token.as_ref(), buffer)?;
+        self.claims(decode(payload, buffer)?.0, now)
     }
 
     /// Verifies a token as [`verify`](Verifier::verify) does, then reads claims of a type of your own out of it.
@@ -124,17 +119,20 @@ impl<'k> Verifier<'k> {
         now: u64,
         buffer: &'b mut [u8],
     ) -> Result<(Claims<'b>, T), VerifyError> {
-        let (payload, scratch) = self.open(token.as_ref(), buffer)?;
-        let registered = self.judge(payload, now)?;
-        let (payload, registered) =
-            if payload.contains(&b'\\') { self.respell(payload, now)? } else { (payload, registered) };
-        let (typed, _) =
-            serde_json_core::from_slice_escaped(payload, scratch).map_err(|error| match error {
-                serde_json_core::de::Error::EscapedStringIsTooLong => VerifyError::BufferTooSmall,
-                _ => VerifyError::WrongClaims,
-            })?;
-        let claims = Claims::new(payload, registered).ok_or(VerifyError::MalformedClaims)?;
-        Ok((claims, typed))
+        let payload = self.authenticate(token.as_ref(), buffer)?;
+        if !decode(payload, buffer)?.0.contains(&b'\\') {
+            let (json, scratch) = decode(payload, buffer)?;
+            let claims = self.claims(json, now)?;
+            let typed = read_typed(claims.payload().as_bytes(), scratch)?;
+            return Ok((claims, typed));
+        }
+        // The strict reader has to pass the bytes first, and undoes the escapes in them, so they are decoded anew for
+        // the other; and once more for the claims, which borrow what the strict reader leaves.
+        self.claims(decode(payload, buffer)?.0, now)?;
+        let (json, scratch) = decode(payload, buffer)?;
+        let len = json::respell(json);
+        let typed = read_typed(json.get(..len).unwrap_or_default(), scratch)?;
+        Ok((self.claims(decode(payload, buffer)?.0, now)?, typed))
     }
 
     /// Verifies the JWS layer alone (RFC 7515 §5.2) and returns the payload, whatever it is.
@@ -149,100 +147,110 @@ impl<'k> Verifier<'k> {
         token: impl AsRef<[u8]>,
         buffer: &'b mut [u8],
     ) -> Result<&'b [u8], VerifyError> {
-        self.open(token.as_ref(), buffer).map(|(payload, _)| &*payload)
+        let payload = self.authenticate(token.as_ref(), buffer)?;
+        decode(payload, buffer).map(|(payload, _)| &*payload)
     }
 
-    /// Authenticates a token, then decodes its payload; returns that and what is left of the buffer.
-    fn open<'b>(
-        &self,
-        token: &[u8],
-        buffer: &'b mut [u8],
-    ) -> Result<(&'b mut [u8], &'b mut [u8]), VerifyError> {
+    /// The encoded payload of a token whose MAC is right. `buffer` is for a header that has to be read.
+    fn authenticate<'t>(&self, token: &'t [u8], buffer: &mut [u8]) -> Result<&'t [u8], VerifyError> {
         if token.len() > TOKEN_LEN_MAX {
             return Err(VerifyError::TooLong);
         }
         let (signing_input, signature) = split_signature(token).ok_or(VerifyError::Malformed)?;
-        let (key, payload) = self.key_and_payload(signing_input)?;
-        if !is_signature(key.tag(signing_input), signature) {
+        let (key, payload) = self.key_and_payload(signing_input, buffer)?;
+        if !is_equal(&key::signature(&key.tag(signing_input)), signature) {
             return Err(VerifyError::BadSignature);
         }
-        base64url::decode(payload, buffer).map_err(|error| match error {
-            DecodeError::Invalid => VerifyError::Malformed,
-            DecodeError::BufferTooSmall => VerifyError::BufferTooSmall,
-        })
+        Ok(payload)
     }
 
     /// The key that the header asks for, and the encoded payload after it.
     ///
     /// A header as our own keys write it is recognised without being decoded. A dot too many is left in the payload,
     /// where it is no base64url.
-    fn key_and_payload<'t>(&self, signing_input: &'t [u8]) -> Result<(&'k Key, &'t [u8]), VerifyError> {
-        let own = self.keys.iter().find_map(|key| {
-            let payload = signing_input.strip_prefix(key.header().as_bytes())?.strip_prefix(b".")?;
-            Some((key, payload))
-        });
-        if let Some(own) = own {
-            return Ok(own);
+    fn key_and_payload<'t>(
+        &self,
+        signing_input: &'t [u8],
+        buffer: &mut [u8],
+    ) -> Result<(&'k Key, &'t [u8]), VerifyError> {
+        for key in self.keys {
+            if let Some(payload) = signing_input.strip_prefix(key.header()) {
+                return Ok((key, payload));
+            }
         }
         let dot = signing_input.iter().position(|&byte| byte == b'.').ok_or(VerifyError::Malformed)?;
         let (header, payload) = signing_input.split_at_checked(dot).ok_or(VerifyError::Malformed)?;
         let payload = payload.strip_prefix(b".").ok_or(VerifyError::Malformed)?;
-        Ok((self.key_for(header)?, payload))
+        Ok((self.key_for(header, buffer)?, payload))
     }
 
-    /// The key for a header that has to be read. Kept apart so that the buffer for it is on the stack only meanwhile.
+    /// The key for a header that has to be read. Kept apart, so that the reader is on the stack only meanwhile.
     #[inline(never)]
-    fn key_for(&self, header: &[u8]) -> Result<&'k Key, VerifyError> {
-        let mut json = [0; HEADER_JSON_MAX];
-        let (json, _) = base64url::decode(header, &mut json).map_err(|error| match error {
-            DecodeError::Invalid => VerifyError::Malformed,
-            DecodeError::BufferTooSmall => VerifyError::TooLong,
-        })?;
-        let json = str::from_utf8(json).map_err(|_| VerifyError::Malformed)?;
-        let header = header::read(json)?;
-        let mut named = self.keys.iter().filter(|key| key.answers_to(header.kid)).peekable();
-        named.peek().ok_or(VerifyError::UnknownKey)?;
-        named.find(|key| key.accepts_type(header.typ)).ok_or(VerifyError::WrongType)
+    fn key_for(&self, header: &[u8], buffer: &mut [u8]) -> Result<&'k Key, VerifyError> {
+        if header.len() > HEADER_LEN_MAX {
+            return Err(VerifyError::TooLong);
+        }
+        let header = header::read(decode(header, buffer)?.0)?;
+        let mut error = VerifyError::UnknownKey;
+        for key in self.keys {
+            if !key.answers_to(header.kid) {
+                continue;
+            }
+            if key.accepts_type(header.typ) {
+                return Ok(key);
+            }
+            error = VerifyError::WrongType;
+        }
+        Err(error)
     }
 
-    /// Reads the claims of an authentic payload and decides whether they hold now and here.
-    fn judge(&self, payload: &[u8], now: u64) -> Result<Registered, VerifyError> {
-        let payload = str::from_utf8(payload).map_err(|_| VerifyError::MalformedClaims)?;
-        let claims = claims::read(payload)?;
+    /// Decides whether authentic claims hold now and here.
+    fn judge(&self, claims: &Claims<'_>, now: u64) -> Result<(), VerifyError> {
         let leeway = u64::from(self.leeway_secs);
         // "On or after" (RFC 7519 §4.1.4). A sum that does not fit in 64 bits is in the far future all the same.
-        if now >= claims.expires_at.saturating_add(leeway) {
+        if now >= claims.expires_at().saturating_add(leeway) {
             return Err(VerifyError::Expired);
         }
-        if claims.not_before.is_some_and(|not_before| now.saturating_add(leeway) < not_before) {
+        if claims.not_before().is_some_and(|not_before| now.saturating_add(leeway) < not_before) {
             return Err(VerifyError::NotYetValid);
         }
-        if let Some(expected) = self.issuer
-            && !claims.issuer.is_some_and(|issuer| issuer.of(payload).is(expected))
-        {
+        if self.issuer.is_some() && claims.issuer() != self.issuer {
             return Err(VerifyError::WrongIssuer);
         }
-        if let Some(expected) = self.audience
-            && !claims.audiences.iter().any(|audience| audience.of(payload).is(expected))
-        {
+        if self.audience.is_some_and(|audience| !claims.has_audience(audience)) {
             return Err(VerifyError::WrongAudience);
         }
-        Ok(claims)
+        Ok(())
     }
 
-    /// Writes out, in a judged payload, the escapes that `serde-json-core` cannot undo, such as surrogate pairs.
-    ///
-    /// The claims move, so they are read once more.
-    fn respell<'b>(
-        &self,
-        payload: &'b mut [u8],
-        now: u64,
-    ) -> Result<(&'b mut [u8], Registered), VerifyError> {
-        let must_stay_escaped = |character: char| character < ' ' || character == '"' || character == '\\';
-        let len = json::undo_escapes(payload, |character| !must_stay_escaped(character));
-        let payload = payload.get_mut(..len).ok_or(VerifyError::MalformedClaims)?;
-        let registered = self.judge(payload, now)?;
-        Ok((payload, registered))
+    /// Reads the claims of an authentic payload, and judges them.
+    fn claims<'b>(&self, payload: &'b mut [u8], now: u64) -> Result<Claims<'b>, VerifyError> {
+        let mut claims = Claims::empty();
+        claims.read(payload).map_err(|fault| match fault {
+            Fault::NotStrict => VerifyError::MalformedClaims,
+            Fault::Invalid => VerifyError::InvalidClaim,
+            Fault::Missing => VerifyError::MissingExpiry,
+        })?;
+        self.judge(&claims, now)?;
+        Ok(claims)
+    }
+}
+
+/// Decodes a segment into the front of `buffer`; returns that, and what is left of it.
+fn decode<'b>(segment: &[u8], buffer: &'b mut [u8]) -> Result<(&'b mut [u8], &'b mut [u8]), VerifyError> {
+    let len = base64url::decode(segment, buffer).map_err(|error| match error {
+        DecodeError::Invalid => VerifyError::Malformed,
+        DecodeError::BufferTooSmall => VerifyError::BufferTooSmall,
+    })?;
+    buffer.split_at_mut_checked(len).ok_or(VerifyError::BufferTooSmall)
+}
+
+/// Reads claims of the caller's type from JSON that has been found strict.
+fn read_typed<T: DeserializeOwned>(json: &[u8], scratch: &mut [u8]) -> Result<T, VerifyError> {
+    match serde_json_core::from_slice_escaped(json, scratch) {
+        Ok((typed, _)) => Ok(typed),
+        Err(serde_json_core::de::Error::EscapedStringIsTooLong) => Err(VerifyError::BufferTooSmall),
+        Err(_) => Err(VerifyError::WrongClaims),
     }
 }
 
@@ -250,14 +258,6 @@ impl<'k> Verifier<'k> {
 fn split_signature(token: &[u8]) -> Option<(&[u8], &[u8])> {
     let (signed, signature) = token.split_at_checked(token.len().checked_sub(SIGNATURE_LEN)?)?;
     Some((signed.strip_suffix(b".")?, signature))
-}
-
-/// Whether `signature` is the one encoding of `tag`. Takes the same time wherever they differ.
-fn is_signature(tag: [u8; TAG_LEN], signature: &[u8]) -> bool {
-    let mut expected = [0; SIGNATURE_LEN];
-    // The length always fits; and if it ever did not, nothing would be accepted.
-    let Ok(expected) = Base64UrlUnpadded::encode(&tag, &mut expected) else { return false };
-    is_equal(expected.as_bytes(), signature)
 }
 
 /// Compares in a time that depends on the lengths alone.
@@ -288,7 +288,7 @@ pub enum VerifyError {
     WrongType,
     /// The key did not sign this.
     BadSignature,
-    /// The buffer is too small for the payload, or for the longest string with escapes beside it.
+    /// The buffer is too small for the header, for the payload, or for the longest string with escapes beside it.
     BufferTooSmall,
     /// The payload is not one object in strict JSON, or it is beyond a limit of this crate.
     MalformedClaims,
@@ -312,16 +312,6 @@ impl VerifyError {
     /// Whether the token was good once: the one refusal that a client answers by refreshing.
     pub fn is_expired(self) -> bool {
         self == VerifyError::Expired
-    }
-}
-
-impl From<ClaimsFault> for VerifyError {
-    fn from(fault: ClaimsFault) -> Self {
-        match fault {
-            ClaimsFault::NotStrict => VerifyError::MalformedClaims,
-            ClaimsFault::Invalid => VerifyError::InvalidClaim,
-            ClaimsFault::NoExpiry => VerifyError::MissingExpiry,
-        }
     }
 }
 

@@ -76,10 +76,7 @@ pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Response, Proble
     if body.delivery == Delivery::Body && request.is_from_browser() {
         return Err(Problem::bad_request("a browser gets its refresh token as a cookie"));
     }
-    let replaces = match body.delivery {
-        Delivery::Cookie => app.cookie_token(request)?.and_then(|token| app.read_refresh_token(token)),
-        Delivery::Body => None,
-    };
+    let replaces = app.cookie_token(request)?.and_then(|token| app.read_refresh_token(token));
 
     // Unknown, disabled and empty take the way of a wrong password, argon2 run included.
     let named = match body.username.parse::<Name>() {

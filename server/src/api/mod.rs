@@ -79,7 +79,13 @@ const ROUTES: &[(&str, &[(Method, Handler)])] = &[
 impl App {
     /// What administration works with.
     pub fn office(&self) -> Office<'_> {
-        Office { store: &self.store, keys: &self.keys, hasher: &self.hasher, clock: &self.clock }
+        Office {
+            store: &self.store,
+            keys: &self.keys,
+            hasher: &self.hasher,
+            clock: &self.clock,
+            is_serving: true,
+        }
     }
 
     /// Whether the system clock is too far behind the time the store has seen.

@@ -29,14 +29,18 @@ impl App {
         user: &User,
         now: UnixMillis,
     ) -> Result<AccessToken, Problem> {
-        let expires_in_secs = self.tokens.access_ttl_secs.min(now.secs_until(session.expires));
+        // Rounded up, so that the token lives at least as long as is announced; sessions end at whole seconds.
+        let expires_at =
+            (now.as_secs_rounded_up() + self.tokens.access_ttl_secs).min(session.expires.as_secs());
+        let left_secs = now.secs_until(UnixMillis::from_secs(expires_at));
+        let expires_in_secs = left_secs.min(self.tokens.access_ttl_secs);
         let token_id = u64::from_ne_bytes(entropy::bytes());
         let mut room = [0; ACCESS_TOKEN_LEN_MAX];
         let claims = NewClaims {
             issuer: Some(&self.tokens.issuer),
             subject: Some(&id.user().to_string()),
             audience: Some(&self.tokens.audience),
-            expires_at: now.as_secs() + expires_in_secs,
+            expires_at,
             issued_at: Some(now.as_secs()),
             id: Some(&format!("{token_id:016x}")),
             session: Some(&id.handle()),

@@ -44,7 +44,7 @@ pub(super) fn run(settings: &Settings, command: AuditCommand) -> Result<(), Fail
             let log = if refusals { Log::Refusals } else { Log::Main };
             let rows = read(settings, log, 0, lines)?;
             if json && !follow {
-                println!("{}", serde_json::to_string(&rows)?);
+                say!("{}", serde_json::to_string(&rows)?);
                 return Ok(());
             }
             let mut next = print(&rows, json)?.unwrap_or_default();
@@ -62,7 +62,7 @@ pub(super) fn run(settings: &Settings, command: AuditCommand) -> Result<(), Fail
                 return Err("the server answered something else than what came of verifying".into());
             };
             if json {
-                println!("{}", serde_json::to_string(&logs)?);
+                say!("{}", serde_json::to_string(&logs)?);
             } else {
                 logs.iter().for_each(print_verified);
             }
@@ -84,7 +84,7 @@ fn read(settings: &Settings, log: Log, from: u64, limit: u64) -> Result<Vec<Audi
 /// Prints entries and returns the number after the last of them.
 fn print(rows: &[AuditRow], json: bool) -> Result<Option<u64>, Failure> {
     for row in rows {
-        if json { println!("{}", serde_json::to_string(row)?) } else { println!("{}", line(row)?) }
+        if json { say!("{}", serde_json::to_string(row)?) } else { say!("{}", line(row)?) }
     }
     Ok(rows.last().map(|row| row.number + 1))
 }
@@ -118,9 +118,5 @@ fn print_verified(verified: &Verified) {
         Some(number) => format!("BROKEN at entry {number}"),
         None => "whole".to_owned(),
     };
-    print!("{name:10} {state}, {} entries", verified.entries);
-    match verified.without_key {
-        0 => println!(),
-        count => println!(", {count} of them made with a key that was retired since"),
-    }
+    say!("{name:10} {state}, {} entries", verified.entries);
 }

@@ -19,8 +19,8 @@ pub(super) fn backup(settings: &Settings, file: &Path) -> Result<(), Failure> {
     let Answer::BackedUp { users, sessions } = perform(settings, Command::Backup { path })? else {
         return Err("the server answered something else than a backup".into());
     };
-    println!("backed up {users} users and {sessions} session records to {}", file.display());
-    println!("the key file is not part of it: keep {} too, and apart", settings.key_file.display());
+    say!("backed up {users} users and {sessions} session records to {}", file.display());
+    say!("the key file is not part of it: keep {} too, and apart", settings.key_file.display());
     Ok(())
 }
 
@@ -28,22 +28,53 @@ pub(super) fn backup(settings: &Settings, file: &Path) -> Result<(), Failure> {
 pub(super) fn restore(settings: &Settings, file: &Path, keep_sessions: bool) -> Result<(), Failure> {
     let path = folder::store_path(settings);
     folder::make(settings)?;
-    let contents = Store::inspect(file)?;
-    let replaced = if folder::exists(settings) { Some(Store::open(&path, |_| {})?) } else { None };
-    let users_before = match &replaced {
-        Some(store) => store.read(Reads::users)?,
-        None => Vec::new(),
+    let prepared = store::beside(&path, "restoring");
+    let done = restore_by_way_of(&prepared, settings, file, keep_sessions);
+    if done.is_err() {
+        // It holds password hashes, and nobody would look for it.
+        let _ = std::fs::remove_file(&prepared);
+    }
+    done
+}
+
+fn restore_by_way_of(
+    prepared: &Path,
+    settings: &Settings,
+    file: &Path,
+    keep_sessions: bool,
+) -> Result<(), Failure> {
+    let path = folder::store_path(settings);
+    // Held until the end, so that no server opens what is about to be replaced.
+    let (replaced, users_before) = match folder::exists(settings).then(|| Store::open(&path, |_| {})) {
+        None => (None, Vec::new()),
+        Some(Ok(store)) => {
+            let users = store.read(Reads::users)?;
+            (Some(store), users)
+        }
+        Some(Err(error)) if error.is_in_use() => return Err(error.into()),
+        Some(Err(error)) => {
+            eprintln!("latchkey: {error}");
+            (None, Vec::new())
+        }
     };
 
-    let prepared = store::beside(&path, "restoring");
-    Store::copy_file(file, &prepared)?;
-    let restored = Store::open(&prepared, |_| {})?;
-    let keys = Keys::read(&settings.key_file)?;
-    folder::check_fingerprints(&restored, &keys, &settings.key_file)?;
+    Store::copy_file(file, prepared).map_err(|error| format!("{}: {error}", file.display()))?;
+    Store::inspect(prepared).map_err(|error| format!("{}: {error}", file.display()))?;
+    let restored = Store::open(prepared, |_| {})?;
+    let keys = match Keys::read(&settings.key_file) {
+        Err(error) if error.is_missing() && !keep_sessions => Keys::create(&settings.key_file)?,
+        read => read?,
+    };
+    if keep_sessions {
+        folder::check_fingerprints(&restored.read(Reads::key_fingerprints)?, &keys, &settings.key_file)?;
+    }
     restored.use_audit_key(keys.signing_audit_key().clone());
+    let fingerprints = keys.fingerprints();
     restored.write(move |writes| {
         if !keep_sessions {
+            // No token of another key will be asked for again.
             command::end_every_session(writes)?;
+            writes.put_key_fingerprints(&fingerprints)?;
         }
         writes.note(Occurrence::of(Event::Restored));
         writes.touch();
@@ -51,21 +82,20 @@ pub(super) fn restore(settings: &Settings, file: &Path, keep_sessions: bool) -> 
     })?;
     let users_after = restored.read(Reads::users)?;
     drop(restored);
-    // Until now nobody else could open the store; from here on what they open is the restored one.
-    let kept = store::replace(&path, &prepared)?;
+    let kept = store::replace(&path, prepared)?;
     drop(replaced);
 
-    println!("restored {} users from {}", contents.users, file.display());
+    say!("restored {} users from {}", users_after.len(), file.display());
     if keep_sessions {
-        println!("kept the sessions of the backup: whoever was signed in then is signed in again");
+        say!("kept the sessions of the backup: whoever was signed in then is signed in again");
     } else {
-        println!("ended all sessions: a backup brings back some that have ended since");
+        say!("ended all sessions: a backup brings back some that have ended since");
     }
     if let Some(kept) = kept {
-        println!("the store before is kept as {}", kept.display());
+        say!("the store before is kept as {}", kept.display());
     }
     for line in what_went_back(&users_before, &users_after, keep_sessions) {
-        println!("  {line}");
+        say!("  {line}");
     }
     Ok(())
 }
@@ -101,6 +131,6 @@ fn what_went_back(before: &[(UserId, User)], after: &[(UserId, User)], keep_sess
 /// Makes the store's file as small as it can be; the server must not run.
 pub(super) fn compact(settings: &Settings) -> Result<(), Failure> {
     let (before, after) = Store::compact(&folder::store_path(settings))?;
-    println!("compacted from {} to {} KiB", before.div_ceil(1024), after.div_ceil(1024));
+    say!("compacted from {} to {} KiB", before.div_ceil(1024), after.div_ceil(1024));
     Ok(())
 }

@@ -22,6 +22,6 @@ pub(super) fn run(settings: &Settings, command: ClockCommand) -> Result<(), Fail
     let Answer::ClockLowered(secs) = perform(settings, Command::AcceptClock)? else {
         return Err("the server answered something else than a time".into());
     };
-    println!("went back {secs} s and ended every session");
+    say!("went back {secs} s and ended every session");
     Ok(())
 }

@@ -62,12 +62,12 @@ pub(super) fn run(settings: &Settings, command: KeyCommand) -> Result<(), Failur
                 return Err("the server answered something else than a list of keys".into());
             };
             if json {
-                println!("{}", serde_json::to_string(&keys)?);
+                say!("{}", serde_json::to_string(&keys)?);
             } else {
-                println!("KID  SIGNS  SESSIONS");
+                say!("KID  SIGNS  SESSIONS");
                 for key in keys {
                     let signs = if key.signs { "yes" } else { "no" };
-                    println!("{:3}  {signs:5}  {:8}", key.kid, key.needed_by_sessions);
+                    say!("{:3}  {signs:5}  {:8}", key.kid, key.needed_by_sessions);
                 }
             }
         }
@@ -75,11 +75,11 @@ pub(super) fn run(settings: &Settings, command: KeyCommand) -> Result<(), Failur
             let Answer::Rotated(kid) = perform(settings, Command::RotateKey)? else {
                 return Err("the server answered something else than a key id".into());
             };
-            println!("key {kid} signs from now on; give its export to those who verify tokens offline");
+            say!("key {kid} signs from now on; give its export to those who verify tokens offline");
         }
         KeyCommand::Retire { kid, force } => {
             perform(settings, Command::RetireKey { kid, force })?;
-            println!("retired key {kid}");
+            say!("retired key {kid}");
         }
         KeyCommand::Export(Export::Access { kid, format }) => export(settings, kid, format)?,
     }
@@ -93,13 +93,10 @@ fn export(settings: &Settings, kid: Option<u8>, format: Format) -> Result<(), Fa
     let base64url = Zeroizing::new(Base64UrlUnpadded::encode_string(&*secret));
     eprintln!("latchkey: whoever holds this secret can sign access tokens as anybody, not only verify them");
     match format {
-        Format::Hex => println!("{}", hexadecimal(&*secret).as_str()),
-        Format::Base64url => println!("{}", base64url.as_str()),
+        Format::Hex => say!("{}", hexadecimal(&*secret).as_str()),
+        Format::Base64url => say!("{}", base64url.as_str()),
         Format::Jwk => {
-            println!(
-                r#"{{"kty":"oct","alg":"HS256","use":"sig","kid":"{kid}","k":"{}"}}"#,
-                base64url.as_str()
-            );
+            say!(r#"{{"kty":"oct","alg":"HS256","use":"sig","kid":"{kid}","k":"{}"}}"#, base64url.as_str());
         }
     }
     Ok(())

@@ -1,5 +1,8 @@
 //! The command line: what can be typed, and which part of the program answers it.
 
+#[macro_use]
+mod output;
+
 mod audit;
 mod backup;
 mod check;

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 use zeroize::Zeroizing;
 
 use super::Failure;
-use crate::password::{PASSWORD_LEN_MAX, Password};
+use crate::password::{PASSWORD_LEN_MAX, Password, Weakness};
 
 /// A new password: from standard input when asked to, otherwise from the terminal, typed twice.
 pub(super) fn new_password(from_stdin: bool) -> Result<Password, Failure> {
@@ -21,13 +21,22 @@ pub(super) fn new_password(from_stdin: bool) -> Result<Password, Failure> {
 }
 
 fn first_line_of_stdin() -> Result<Password, Failure> {
-    // One byte more than a password and a line end can have: a longer one is then seen to be too long.
+    // A few bytes more than a password and a line end can have: a longer one is then seen to be too long.
     let mut input = io::stdin().lock().take(PASSWORD_LEN_MAX as u64 + 3);
-    let mut line = Zeroizing::new(String::new());
-    input.read_line(&mut line).map_err(|_| "the password on standard input is not UTF-8")?;
-    let password = line.strip_suffix('\n').unwrap_or(&line);
-    let password = password.strip_suffix('\r').unwrap_or(password);
-    Ok(Password::new(password.to_owned()))
+    let mut line = Zeroizing::new(Vec::new());
+    input.read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Err("there is no password on standard input".into());
+    }
+    let password = line.strip_suffix(b"\n").unwrap_or(&line);
+    let password = password.strip_suffix(b"\r").unwrap_or(password);
+    if password.len() > PASSWORD_LEN_MAX {
+        return Err(Weakness::TooLong.to_string().into());
+    }
+    match std::str::from_utf8(password) {
+        Ok(password) => Ok(Password::new(password.to_owned())),
+        Err(_) => Err("the password on standard input is not UTF-8".into()),
+    }
 }
 
 /// Whether the person says yes; without a terminal, only when `assumed` was said beforehand.

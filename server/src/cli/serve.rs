@@ -9,7 +9,7 @@ use std::thread;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Failure, exit, program_name};
+use super::{Failure, exit, perform, program_name};
 use crate::api::{App, TokenTerms};
 use crate::clock::Clock;
 use crate::control::Control;
@@ -35,11 +35,17 @@ enum Stop {
 pub(super) fn serve(settings: &Settings) -> Result<(), Failure> {
     let listener = TcpListener::bind(settings.listen).map_err(|error| listen_failure(settings, &error))?;
     let address = listener.local_addr()?;
+    if !Control::fits(&settings.data) {
+        return Err(
+            "the path of the data folder is too long for a socket in it; choose a shorter one with --data"
+                .into(),
+        );
+    }
     let (stop, stopped) = mpsc::channel();
     stop_on_signals(stop.clone())?;
 
     let is_new = !folder::exists(settings);
-    let opened = folder::open(settings, move |error| {
+    let opened = perform::open_folder(settings, move |error| {
         log::error!("{error}");
         // The receiver lives as long as the server does.
         let _ = stop.send(Stop::StoreFailed);
@@ -60,7 +66,7 @@ pub(super) fn serve(settings: &Settings) -> Result<(), Failure> {
     drop(control);
     http.stop();
     drop(sweeper);
-    // The last handle: dropping it writes what still waits and closes the store.
+    // The last handle, unless a client hung: dropping it writes what still waits and closes the store.
     drop(app);
     match reason {
         Ok(Stop::StoreFailed) => Err(Failure {
@@ -146,7 +152,7 @@ fn greet(settings: &Settings, app: &App, address: SocketAddr, is_new: bool) -> R
     writeln!(out, "  data   {data}{made}")?;
     if !app.store.read(Reads::has_users)? {
         writeln!(out, "\nNobody can sign in yet. Add the first user from another terminal:")?;
-        writeln!(out, "  {program} user add YOUR_NAME --role admin --data {data}")?;
+        writeln!(out, "  {program} user add YOUR_NAME --role admin --data '{data}'")?;
         writeln!(out, "then open {}/ and sign in.", app.public_url)?;
     }
     writeln!(out, "\nCtrl-C stops the server; `{program} --help` shows settings and commands.")?;

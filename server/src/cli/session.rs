@@ -36,16 +36,16 @@ pub(super) fn run(settings: &Settings, command: SessionCommand) -> Result<(), Fa
             let Answer::Sessions(sessions) = perform(settings, Command::ListSessions { user })? else {
                 return Err("the server answered something else than a list of sessions".into());
             };
-            if json { println!("{}", serde_json::to_string(&sessions)?) } else { print_table(&sessions) }
+            if json { say!("{}", serde_json::to_string(&sessions)?) } else { print_table(&sessions) }
         }
         SessionCommand::Revoke { handle } => {
             perform(settings, Command::RevokeSession { session: handle })?;
-            println!("ended the session");
+            say!("ended the session");
         }
         SessionCommand::RevokeAll { user } => {
             let done = format!("ended all sessions of {user}");
             perform(settings, Command::RevokeSessions { user })?;
-            println!("{done}");
+            say!("{done}");
         }
     }
     Ok(())
@@ -53,8 +53,8 @@ pub(super) fn run(settings: &Settings, command: SessionCommand) -> Result<(), Fa
 
 fn print_table(sessions: &[SessionRow]) {
     let width = sessions.iter().map(|session| session.user.chars().count()).max().unwrap_or_default().max(4);
-    println!("{:22}  {:width$}  {:28}  {:20}  ADDRESS", "SESSION", "USER", "WITH", "LAST REFRESH");
+    say!("{:22}  {:width$}  {:28}  {:20}  ADDRESS", "SESSION", "USER", "WITH", "LAST REFRESH");
     for SessionRow { session, user, label, address, last_refresh, .. } in sessions {
-        println!("{session:22}  {user:width$}  {label:28}  {:20}  {address}", utc_time(*last_refresh));
+        say!("{session:22}  {user:width$}  {label:28}  {:20}  {address}", utc_time(*last_refresh));
     }
 }

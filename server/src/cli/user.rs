@@ -5,7 +5,7 @@ use clap::Subcommand;
 use super::{Failure, perform, prompt};
 use crate::administration::{Answer, Command, UserRow};
 use crate::settings::Settings;
-use crate::user::Role;
+use crate::user::{Name, Role};
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
@@ -65,38 +65,41 @@ fn role(text: &str) -> Result<Role, String> {
 pub(super) fn run(settings: &Settings, command: UserCommand) -> Result<(), Failure> {
     match command {
         UserCommand::Add { name, role, password_stdin } => {
+            // Before anybody types a password.
+            name.parse::<Name>()?;
             let password = prompt::new_password(password_stdin)?;
             let done = format!("added {role} {name}");
             perform::perform(settings, Command::AddUser { name, role, password })?;
-            println!("{done}");
+            say!("{done}");
         }
         UserCommand::List { json } => {
             let Answer::Users(users) = perform::perform(settings, Command::ListUsers)? else {
                 return Err("the server answered something else than a list of users".into());
             };
-            if json { println!("{}", serde_json::to_string(&users)?) } else { print_table(&users) }
+            if json { say!("{}", serde_json::to_string(&users)?) } else { print_table(&users) }
         }
         UserCommand::Passwd { name, password_stdin } => {
+            name.parse::<Name>()?;
             let password = prompt::new_password(password_stdin)?;
             let done = format!("changed the password of {name} and ended all sessions");
             perform::perform(settings, Command::SetPassword { name, password })?;
-            println!("{done}");
+            say!("{done}");
         }
         UserCommand::Disable { name } => {
             let done = format!("disabled {name} and ended all sessions");
             perform::perform(settings, Command::SetDisabled { name, disabled: true })?;
-            println!("{done}");
+            say!("{done}");
         }
         UserCommand::Enable { name } => {
             let done = format!("enabled {name}");
             perform::perform(settings, Command::SetDisabled { name, disabled: false })?;
-            println!("{done}");
+            say!("{done}");
         }
         UserCommand::Delete { name, yes } => {
             prompt::confirm(&format!("Delete {name} and end all sessions?"), yes)?;
             let done = format!("deleted {name}");
             perform::perform(settings, Command::DeleteUser { name })?;
-            println!("{done}");
+            say!("{done}");
         }
     }
     Ok(())
@@ -104,10 +107,10 @@ pub(super) fn run(settings: &Settings, command: UserCommand) -> Result<(), Failu
 
 fn print_table(users: &[UserRow]) {
     let width = users.iter().map(|user| user.name.chars().count()).max().unwrap_or_default().max(4);
-    println!("{:width$}  {:5}  {:8}  {:>8}  {:16}", "NAME", "ROLE", "STATE", "SESSIONS", "ID");
+    say!("{:width$}  {:5}  {:8}  {:>8}  {:16}", "NAME", "ROLE", "STATE", "SESSIONS", "ID");
     for user in users {
         let state = if user.disabled { "disabled" } else { "enabled" };
         let (name, role) = (&user.name, user.role.as_str());
-        println!("{name:width$}  {role:5}  {state:8}  {:8}  {:16}", user.sessions, user.id);
+        say!("{name:width$}  {role:5}  {state:8}  {:8}  {:16}", user.sessions, user.id);
     }
 }

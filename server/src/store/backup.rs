@@ -1,11 +1,12 @@
 //! Backup, restore and compaction of a store's file.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::tables::Copy;
-use super::{Contents, OpenError, OpenFailure, Store, StoreError, builder, make_private};
+use super::{Contents, OpenError, OpenFailure, Store, StoreError, builder};
 use crate::session::SessionId;
 
 /// Session records copied under one read; a read that stays open makes the file grow.
@@ -27,20 +28,20 @@ impl Store {
             return Err(BackupError::Exists);
         }
         let unfinished = beside(path, "unfinished");
-        let copied = self.copy_to(&unfinished, progress).and_then(|contents| {
+        new_private_file(&unfinished)?;
+        let made = self.copy_to(&unfinished, progress).and_then(|contents| {
             // A link, unlike a rename, fails when somebody was faster.
             fs::hard_link(&unfinished, path)?;
+            sync_folder_of(path)?;
             Ok(contents)
         });
-        fs::remove_file(&unfinished)?;
-        let contents = copied?;
-        sync_folder_of(path)?;
+        let removed = fs::remove_file(&unfinished);
+        let contents = made?;
+        removed?;
         Ok(contents)
     }
 
     fn copy_to(&self, path: &Path, progress: Progress<'_>) -> Result<Contents, BackupError> {
-        make_private(path)?;
-        File::options().write(true).open(path)?.set_len(0)?;
         let target = builder().create(path).map_err(|error| BackupError::Failed(error.to_string()))?;
         let transaction = target.begin_write().map_err(StoreError::from)?;
         let mut copy = Copy::begin(&transaction)?;
@@ -58,7 +59,7 @@ impl Store {
         let users = self.read(|reads| copy.put_all_but_sessions(reads))?;
         drop(copy);
         transaction.commit().map_err(StoreError::from)?;
-        Ok(Contents { users, sessions })
+        Ok(Contents { users, sessions, key_fingerprints: Vec::new() })
     }
 
     /// Copies what is at `from`, a store that nobody has open, to a new file at `to`.
@@ -66,9 +67,10 @@ impl Store {
     /// # Errors
     /// When one cannot be read or the other not written.
     pub fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-        make_private(to)?;
-        fs::copy(from, to)?;
-        File::open(to)?.sync_all()?;
+        // Bytes only: the mode of a backup is not the store's.
+        let mut copy = new_private_file(to)?;
+        io::copy(&mut File::open(from)?, &mut copy)?;
+        copy.sync_all()?;
         sync_folder_of(to)
     }
 
@@ -104,6 +106,15 @@ pub fn replace(path: &Path, file: &Path) -> io::Result<Option<PathBuf>> {
     fs::rename(file, path)?;
     sync_folder_of(path)?;
     Ok(kept)
+}
+
+/// A new file for its owner alone, in place of one that an earlier attempt left.
+fn new_private_file(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// A file in the same folder, named after `path`.

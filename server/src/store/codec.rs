@@ -286,7 +286,7 @@ mod tests {
 
     fn entries() -> impl Strategy<Value = Entry> {
         let occurrence = (
-            (1..=21_u8).prop_map(|number| Event::from_number(number).unwrap()),
+            (1..=20_u8).prop_map(|number| Event::from_number(number).unwrap()),
             proptest::option::of(any::<u64>().prop_map(UserId)),
             proptest::option::of(any::<[u8; 16]>().prop_map(SessionId)),
             proptest::option::of(any::<[u8; 4]>().prop_map(Into::into)),

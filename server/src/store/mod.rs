@@ -155,12 +155,14 @@ fn builder() -> redb::Builder {
 }
 
 /// What [`Store::inspect`] counted.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Contents {
     /// Users, disabled ones included.
     pub users: u64,
     /// Session records, those of expired sessions included.
     pub sessions: u64,
+    /// The master keys the store was used with.
+    pub key_fingerprints: Vec<[u8; 9]>,
 }
 
 /// Why a read or a write did not happen.

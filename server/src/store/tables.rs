@@ -111,13 +111,40 @@ impl Log {
     }
 }
 
-/// Where a log ends: the number of the next entry, and the MAC of the last.
+/// Where a log ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Head {
     /// How many entries there ever were.
     pub next: u64,
-    /// Zeros for a log without entries.
+    /// The MAC of the last; zeros for a log without entries.
     pub mac: [u8; MAC_LEN],
+    /// The master key the seal is made with.
+    kid: u8,
+    /// The seal of the two.
+    seal: [u8; MAC_LEN],
+}
+
+impl Head {
+    const EMPTY: Self = Self { next: 0, mac: [0; MAC_LEN], kid: 0, seal: [0; MAC_LEN] };
+
+    fn sealed(next: u64, mac: [u8; MAC_LEN], key: &AuditKey) -> Self {
+        Self { next, mac, kid: key.kid(), seal: key.seal(next, &mac) }
+    }
+
+    fn is_sealed_by(&self, key: &AuditKey) -> bool {
+        self.seal == key.seal(self.next, &self.mac)
+    }
+
+    fn to_bytes(self) -> Vec<u8> {
+        [self.next.to_be_bytes().as_slice(), &self.mac, &[self.kid], &self.seal].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (next, rest) = bytes.split_first_chunk()?;
+        let (mac, rest) = rest.split_first_chunk()?;
+        let (&kid, seal) = rest.split_first()?;
+        Some(Self { next: u64::from_be_bytes(*next), mac: *mac, kid, seal: seal.try_into().ok()? })
+    }
 }
 
 /// The tables under one transaction, read-only or not.
@@ -219,9 +246,10 @@ where
 
     /// Where a log ends.
     pub fn head(&self, log: Log) -> Result<Head, StoreError> {
-        let Some(bytes) = self.meta.get(log.head())? else { return Ok(Head { next: 0, mac: [0; MAC_LEN] }) };
-        let (next, mac) = bytes.value().split_first_chunk().ok_or(codec::Damaged)?;
-        Ok(Head { next: u64::from_be_bytes(*next), mac: mac.try_into().map_err(|_| codec::Damaged)? })
+        match self.meta.get(log.head())? {
+            Some(bytes) => Ok(Head::from_bytes(bytes.value()).ok_or(codec::Damaged)?),
+            None => Ok(Head::EMPTY),
+        }
     }
 
     /// The number of the oldest entry that the ring still holds.
@@ -243,6 +271,36 @@ where
     /// How many session records there are, dead ones included.
     pub fn session_count(&self) -> Result<u64, StoreError> {
         Ok(self.sessions.len()?)
+    }
+
+    /// Walks a log from its head's seal and its oldest entry on, each entry vouching for the one before; returns the
+    /// number of the first that is missing or not as it was written.
+    pub fn first_broken_entry<'k>(
+        &self,
+        log: Log,
+        key_of: impl Fn(u8) -> Option<&'k AuditKey>,
+    ) -> Result<Option<u64>, StoreError> {
+        let (head, oldest) = (self.head(log)?, self.oldest(log)?);
+        if head == Head::EMPTY {
+            return Ok(self.entry(log, 0)?.map(|_| 0));
+        }
+        // The oldest entry's own predecessor is gone, so nothing is known of it.
+        let mut expected = None;
+        for number in oldest..head.next {
+            // An entry that cannot even be read is broken too, not a reason to stop looking.
+            let entry = self.entry(log, number).ok().flatten();
+            let Some((entry, record)) = entry.filter(|(entry, _)| entry.number == number) else {
+                return Ok(Some(number));
+            };
+            if expected.is_some_and(|mac| mac != entry.previous) {
+                return Ok(Some(number - 1));
+            }
+            let Some(key) = key_of(entry.kid) else { return Ok(Some(number)) };
+            expected = Some(key.mac(&record));
+        }
+        let is_sealed = key_of(head.kid).is_some_and(|key| head.is_sealed_by(key));
+        let is_whole = is_sealed && expected == Some(head.mac);
+        Ok((!is_whole).then_some(head.next.saturating_sub(1)))
     }
 
     /// Up to `limit` session records behind `after`, in the order of their ids: a slice for the sweeper.
@@ -268,7 +326,7 @@ where
             codec::decode_session(entry?.1.value())?;
             sessions += 1;
         }
-        Ok(Contents { users, sessions })
+        Ok(Contents { users, sessions, key_fingerprints: self.key_fingerprints()? })
     }
 }
 
@@ -415,16 +473,34 @@ impl<'t> Writes<'t> {
         count: u32,
     ) -> Result<(), StoreError> {
         let log = occurrence.event.log();
-        let Head { next: number, mac: previous } = self.head(log)?;
-        let record =
-            codec::encode_entry(&Entry { number, time, count, occurrence, kid: key.kid(), previous });
+        let Head { next: number, mac: previous, .. } = self.head(log)?;
+        self.put_entry(log, key, Entry { number, time, count, occurrence, kid: key.kid(), previous })
+    }
+
+    /// Writes an entry, and the head behind it.
+    fn put_entry(&mut self, log: Log, key: &AuditKey, entry: Entry) -> Result<(), StoreError> {
+        let record = codec::encode_entry(&entry);
         let ring = match log {
             Log::Main => &mut self.tables.audit,
             Log::Refusals => &mut self.tables.refusals,
         };
-        ring.insert(number % log.len(), &record)?;
-        let head = [(number + 1).to_be_bytes().as_slice(), &key.mac(&record)].concat();
-        self.tables.meta.insert(log.head(), head.as_slice())?;
+        ring.insert(entry.number % log.len(), &record)?;
+        let head = Head::sealed(entry.number + 1, key.mac(&record), key);
+        self.tables.meta.insert(log.head(), head.to_bytes().as_slice())?;
+        Ok(())
+    }
+
+    /// Binds every entry of both logs with `key` anew, before the key they are bound with is forgotten.
+    pub fn bind_logs_anew(&mut self, key: &AuditKey) -> Result<(), StoreError> {
+        self.changed = true;
+        for log in [Log::Main, Log::Refusals] {
+            let (oldest, next) = (self.oldest(log)?, self.head(log)?.next);
+            for number in oldest..next {
+                let (entry, _) = self.entry(log, number)?.ok_or(codec::Damaged)?;
+                let bound_to = if number == oldest { entry.previous } else { self.head(log)?.mac };
+                self.put_entry(log, key, Entry { kid: key.kid(), previous: bound_to, ..entry })?;
+            }
+        }
         Ok(())
     }
 }

@@ -111,6 +111,19 @@ fn a_failed_command_stops_the_store_and_says_so_once() {
 }
 
 #[test]
+fn a_command_that_panics_stops_the_store_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (failed, failure) = std::sync::mpsc::channel();
+    let store = Store::open(&folder.path().join(FILE_NAME), move |error| {
+        failed.send(error.to_string()).unwrap();
+    })
+    .unwrap();
+    let refused = store.write(|_| -> Result<(), StoreError> { panic!("a bug, for this test") });
+    assert!(matches!(refused, Err(StoreError::Failed(_))));
+    assert!(failure.recv().unwrap().contains("a command panicked"));
+}
+
+#[test]
 fn the_highest_time_is_noted_with_a_commit_a_minute_later() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join(FILE_NAME));
@@ -136,6 +149,26 @@ fn a_store_that_is_open_is_in_use() {
     let _first = open(&path);
     assert!(Store::open(&path, |_| {}).unwrap_err().is_in_use());
     assert!(Store::inspect(&path).unwrap_err().is_in_use());
+}
+
+#[test]
+fn a_store_of_schema_1_is_migrated_with_everything_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/schema-1/latchkey.redb");
+    std::fs::copy(&fixture, &path).unwrap();
+    let contents = Store::inspect(&path).unwrap();
+    assert_eq!((contents.users, contents.sessions, contents.key_fingerprints.len()), (2, 2, 1));
+    for _ in ["migrated", "opened again"] {
+        let store = open(&path);
+        let users = store.read(Reads::users).unwrap();
+        let names: Vec<_> = users.iter().map(|(_, user)| (user.name.as_str(), user.disabled)).collect();
+        assert_eq!(names, [("Alice", false), ("bob@example", true)]);
+        let [(id, session)] = store.read(|reads| reads.sessions_of(users[0].0)).unwrap().try_into().unwrap();
+        assert_eq!((id.handle().as_str(), session.generation), ("RvL3al621hZvMfNasddFoQ", 1));
+        assert_eq!(session.end_reason(Some(&users[0].1), session.created), None, "Alice is signed in");
+        assert_eq!(store.read(|reads| reads.head(crate::audit::Log::Main)).unwrap().next, 0);
+    }
 }
 
 #[test]
@@ -172,6 +205,6 @@ fn inspecting_counts_and_changes_nothing() {
     let (id, name, user) = alice();
     open(&path).write(move |writes| writes.add_user(id, &name, &user)).unwrap();
     let before = std::fs::read(&path).unwrap();
-    assert_eq!(Store::inspect(&path).unwrap(), Contents { users: 1, sessions: 0 });
+    assert_eq!(Store::inspect(&path).unwrap(), Contents { users: 1, ..Contents::default() });
     assert!(std::fs::read(&path).unwrap() == before);
 }

@@ -1,6 +1,7 @@
 //! The one thread that writes: it commits together whatever queued while the last commit ran, then answers.
 
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -49,7 +50,11 @@ impl Writer {
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
-                if let Err(error) = commit_until_closed(&database, &jobs, &key) {
+                // A panic is a bug of ours, and no more reason to go on as if nothing were than a broken disk.
+                let run = AssertUnwindSafe(|| commit_until_closed(&database, &jobs, &key));
+                let ended = panic::catch_unwind(run)
+                    .unwrap_or_else(|_| Err(StoreError::Failed("a command panicked".to_owned())));
+                if let Err(error) = ended {
                     on_failure(&error);
                 }
             })

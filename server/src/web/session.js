@@ -25,6 +25,9 @@ export class SignedOut extends Error {}
 
 export class Session {
   #access = null; // { token, number, deadline }
+  #number = 0; // of access tokens, over all sessions
+  #signIn = 0; // counts sign-ins and sign-outs: a request is never repeated as somebody else
+  #handle = null; // of the session, as far as this page knows
   #refreshing = null; // the one refresh under way
   #watch;
 
@@ -51,10 +54,12 @@ export class Session {
     const sent = performance.now();
     const answer = await this.#send("POST", "/api/auth/login", { body: { username, password } });
     if (!answer.ok) throw await refused(answer);
-    // Another user's tabs must not retry with a key of the session that was here before.
+    const grant = await answer.json();
+    this.#signIn++;
+    // A retry key belongs to one refresh token, and this sign-in brought another.
     localStorage.removeItem(RETRY_KEY);
-    localStorage.setItem(HINT, "1");
-    return this.#accept(await answer.json(), sent);
+    localStorage.setItem(HINT, grant.session);
+    return this.#accept(grant, sent);
   }
 
   /** Goes on in the session of the cookie. Throws `SignedOut` when there is none. */
@@ -65,12 +70,16 @@ export class Session {
 
   /** Like `fetch` for a path of this server, with the access token; a 401 is refreshed and repeated once. */
   async fetch(path, { method = "GET", body } = {}) {
+    const signIn = this.#signIn;
     if (!this.#access) await this.#refresh();
+    this.#assertSame(signIn);
     const used = this.#access;
     const answer = await this.#send(method, path, { body, token: used.token });
     if (answer.status !== 401 || (await actionOf(answer)) !== "refresh") return answer;
+    this.#assertSame(signIn);
     // If the token is no longer the one the request used, somebody has refreshed meanwhile: just repeat.
-    if (this.#access?.number === used.number) await this.#refresh();
+    if (this.#access.number === used.number) await this.#refresh();
+    this.#assertSame(signIn);
     return this.#send(method, path, { body, token: this.#access.token });
   }
 
@@ -88,6 +97,10 @@ export class Session {
     const answer = await this.fetch("/api/auth/logout-all", { method: "POST" });
     if (!answer.ok) throw await refused(answer);
     this.#forget();
+  }
+
+  #assertSame(signIn) {
+    if (this.#signIn !== signIn || !this.#access) throw new SignedOut("The session has ended");
   }
 
   #refresh() {
@@ -114,6 +127,8 @@ export class Session {
 
   async #refreshOnce(key) {
     const sent = performance.now();
+    const signIn = this.#signIn;
+    const hint = localStorage.getItem(HINT);
     let answer, text;
     try {
       answer = await this.#send("POST", "/api/auth/refresh", { retryKey: key, timeoutMs: ATTEMPT_MS });
@@ -124,12 +139,17 @@ export class Session {
     }
     const document = parsed(text);
     if (answer.ok && document?.access_token) {
-      if (document.rotated && localStorage.getItem(RETRY_KEY) === key) localStorage.removeItem(RETRY_KEY);
+      if (document.rotated) forgetItem(RETRY_KEY, key);
+      // What was sent before somebody signed out here must not sign them in again.
+      if (this.#signIn !== signIn) throw new SignedOut("The session has ended");
       return this.#accept(document, sent);
     }
     // Only a 401 in our own words ends the session; a captive portal or a broken proxy does not speak them.
     if (answer.status === 401 && document?.type?.startsWith("urn:latchkey:")) {
-      this.#forget();
+      // Another tab may have signed in anew meanwhile: only what this request knew of is forgotten.
+      forgetItem(RETRY_KEY, key);
+      forgetItem(HINT, hint);
+      if (this.#signIn === signIn) this.#leave();
       throw new SignedOut(document.title);
     }
     const error = new Refused(answer.status, document);
@@ -138,17 +158,27 @@ export class Session {
   }
 
   #accept(grant, sent) {
-    const number = (this.#access?.number ?? 0) + 1;
+    const number = ++this.#number;
     this.#access = { token: grant.access_token, number, deadline: sent + grant.expires_in * 1000 };
+    this.#handle = grant.session;
     this.user = grant.user;
     this.#watch({ kind: "token", number, expiresInSecs: grant.expires_in, rotated: grant.rotated });
     return grant.user;
   }
 
+  /** Forgets the session that this page was in. */
   #forget() {
+    // The retry key goes with it: it belongs to a token of a session that is over.
+    if (localStorage.getItem(HINT) === this.#handle) localStorage.removeItem(RETRY_KEY);
+    forgetItem(HINT, this.#handle);
+    this.#leave();
+  }
+
+  #leave() {
+    this.#signIn++;
     this.#access = null;
+    this.#handle = null;
     this.user = null;
-    for (const name of [HINT, RETRY_KEY]) localStorage.removeItem(name);
   }
 
   async #send(method, path, { body, token, retryKey, timeoutMs } = {}) {
@@ -168,6 +198,11 @@ export class Session {
     this.#watch({ kind: "answer", method, path, status: answer.status });
     return answer;
   }
+}
+
+/** Removes an item only if it still is what the caller knew: another tab may have put its own there. */
+function forgetItem(name, known) {
+  if (localStorage.getItem(name) === known) localStorage.removeItem(name);
 }
 
 function abandonedNow() {

@@ -2,6 +2,7 @@
 #![no_std]
 
 mod measure;
+pub mod vectors;
 
 use core::hint::black_box;
 use core::panic::PanicInfo;
@@ -13,9 +14,14 @@ pub use riscv_rt::entry;
 
 pub use measure::{Meter, stack_used};
 
-/// A token as it comes in over some wire: the compiler knows nothing about it.
-pub fn received(token: &str) -> &str {
-    black_box(token)
+/// A token of 201 characters, signed by a server: good for the door lock until 1,800,000,600.
+pub const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
+    eyJleHAiOjE4MDAwMDA2MDAsImlzcyI6ImxhdGNoa2V5Iiwic3ViIjoiYWRhLmJ5cm9uIiwiYXVkIjoiZnJvbnQtZG9vciIsInJvbGUiOiJyZXNpZGVudCJ9.\
+    1MEuJd4QSGMLVpsznqBPmKJ54OeC6FWeKpFerQDLY2s";
+
+/// Something that comes in over some wire: the compiler knows nothing about it.
+pub fn received<T: ?Sized>(value: &T) -> &T {
+    black_box(value)
 }
 
 /// Ends the emulator; it exits with 0 when all went well, else with 1.

@@ -13,8 +13,9 @@ use serde_json::Value;
 use super::*;
 
 fn is_strict(document: &str) -> bool {
-    let read = || {
-        let mut object = Object::open(document)?;
+    let mut bytes = document.as_bytes().to_vec();
+    let mut read = || {
+        let mut object = Object::new(&mut bytes);
         while let Some(name) = object.next_name()? {
             object.skip_unknown(name)?;
         }
@@ -181,23 +182,36 @@ proptest! {
             quoted[1..quoted.len() - 1].to_string()
         };
         let document = format!("{{\"a\":\"{json}\",\"b\":\"{json}\"}}");
-        let mut object = Object::open(&document).unwrap();
+        let mut bytes = document.clone().into_bytes();
+        let mut object = Object::new(&mut bytes);
         object.next_name().unwrap();
         let read = object.string().unwrap();
-        prop_assert!(read.of(&document).is(&text));
-        let longer = format!("{text}x");
-        prop_assert!(!read.of(&document).is(&longer));
-
-        let mut bytes = document.clone().into_bytes();
-        let mut span = read;
-        span.unescape(&mut bytes);
+        prop_assert_eq!(object.bytes(read), text.as_bytes());
+        let name = object.next_name().unwrap().unwrap();
+        prop_assert_eq!(object.bytes(name), b"b");
         prop_assert_eq!(bytes.len(), document.len());
-        prop_assert_eq!(span.raw(str::from_utf8(&bytes).unwrap()), text.as_str());
+        prop_assert_eq!(read.of(str::from_utf8(&bytes).unwrap()), text.as_str());
 
         let mut respelled = document.clone().into_bytes();
-        let len = undo_escapes(&mut respelled, |character| character >= ' ' && character != '"' && character != '\\');
+        let len = respell(&mut respelled);
         let respelled: Value = serde_json::from_slice(&respelled[..len]).unwrap();
         prop_assert_eq!(respelled["b"].as_str(), Some(text.as_str()));
+    }
+
+    #[test]
+    fn reading_makes_no_document_utf_8_that_was_not_nor_the_reverse(
+        pieces in prop::collection::vec(prop::sample::select(vec![
+            &b"\xc3"[..], b"\xa9", b"\xe2", b"\x82", b"\xac", b"\xf0", b"\x9f", b"a", b"\\n", b"\\u0080", b"\\u20ac", b"\\ud83d\\ude00",
+        ]), 0..8),
+    ) {
+        let mut document = [&b"{\"a\":\""[..], &pieces.concat(), b"\"}"].concat();
+        let was_utf_8 = str::from_utf8(&document).is_ok();
+        let mut object = Object::new(&mut document);
+        object.next_name().unwrap();
+        let string = object.string().unwrap();
+        prop_assert_eq!(str::from_utf8(object.bytes(string)).is_ok(), was_utf_8);
+        prop_assert_eq!(object.next_name().unwrap().map(|_| ()), None);
+        prop_assert_eq!(str::from_utf8(&document).is_ok(), was_utf_8);
     }
 }
 

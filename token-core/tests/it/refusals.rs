@@ -680,7 +680,7 @@ fn the_payload_of_another_format_can_still_be_authenticated() {
     let forged = token.replacen("bm90", "bm91", 1);
     assert_eq!(Verifier::new(&keys).verify_payload(forged, &mut buffer), Err(VerifyError::BadSignature));
     let empty = forge(HEADER, "");
-    assert_eq!(Verifier::new(&keys).verify_payload(empty, &mut []), Ok(&b""[..]));
+    assert_eq!(Verifier::new(&keys).verify_payload(empty, &mut buffer), Ok(&b""[..]));
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn rfc_7515_appendix_a_1_verifies_until_it_expires() {
 }
 
 #[test]
-fn rfc_7520_section_4_4_is_verified_and_reproduced() {
+fn rfc_7520_section_4_4_has_a_good_signature_and_its_payload_is_encoded_to_the_letter() {
     let vector = &vectors()["rfc7520_4_4"];
     let token = string(vector, "token");
     let kid = "018c0ae5-4d9b-471b-bfd6-eef314bc7037";

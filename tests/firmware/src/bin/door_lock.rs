@@ -2,23 +2,16 @@
 #![no_std]
 #![no_main]
 
-use latchkey_firmware::{entry, finish, received};
-use token_core::{Key, KeyError, Verifier};
+use latchkey_firmware::{TOKEN, entry, finish, received};
+use token_core::{Key, Verifier};
 
 const SECRET: &[u8; 32] = b"a lock and its server share this";
-const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
-    eyJleHAiOjE4MDAwMDA2MDAsImlzcyI6ImxhdGNoa2V5Iiwic3ViIjoiYWRhLmJ5cm9uIiwiYXVkIjoiZnJvbnQtZG9vciIsInJvbGUiOiJyZXNpZGVudCJ9.\
-    1MEuJd4QSGMLVpsznqBPmKJ54OeC6FWeKpFerQDLY2s";
 
 #[entry]
 fn main() -> ! {
-    let Ok(key) = lock_key() else { finish(false) };
+    let Ok(key) = Key::new(SECRET) else { finish(false) };
     let token = received(TOKEN);
     finish(opens(&key, token, 1_800_000_000) && !opens(&key, token, 1_800_000_600))
-}
-
-fn lock_key() -> Result<Key, KeyError> {
-    Key::new(SECRET)
 }
 
 /// Whether the door opens to a token now.

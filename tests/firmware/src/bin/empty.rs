@@ -2,9 +2,9 @@
 #![no_std]
 #![no_main]
 
-use latchkey_firmware::{entry, finish, received};
+use latchkey_firmware::{TOKEN, entry, finish, received};
 
 #[entry]
 fn main() -> ! {
-    finish(!received("a token").is_empty())
+    finish(!received(TOKEN).is_empty())
 }

