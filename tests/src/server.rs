@@ -238,6 +238,22 @@ pub fn finish(command: &mut Command, input: &str) -> Output {
     Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
 }
 
+/// What a command printed, which has to have succeeded.
+#[track_caller]
+pub fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Asserts that a command failed with exit code 1 and a message that holds `expected`.
+#[track_caller]
+pub fn assert_fails(output: &Output, expected: &str) {
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    assert!(!message.contains("panicked"), "{message}");
+}
+
 /// Reads all of a pipe, so that the child never waits for room in it.
 fn read_in_the_background(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {

@@ -3,32 +3,19 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Output;
 use std::thread;
 use std::time::Duration;
 
 use latchkey_tests::http::Request;
-use latchkey_tests::server::{PASSWORD, Server, Setup, Tokens};
+use latchkey_tests::server::{PASSWORD, Server, Setup, Tokens, assert_fails, printed};
 use redb::ReadableTable;
 use serde_json::Value;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_server-under-test");
 const KEY_A: &str = "retry-key-aaaaaaaaaa";
 
-fn stdout(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-#[track_caller]
-fn assert_fails(output: &Output, expected: &str) {
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains(expected), "{message:?} lacks {expected:?}");
-}
-
 fn json(server: &Server, arguments: &[&str]) -> Vec<Value> {
-    serde_json::from_str(&stdout(&server.run(&[arguments, &["--json"]].concat()))).unwrap()
+    serde_json::from_str(&printed(&server.run(&[arguments, &["--json"]].concat()))).unwrap()
 }
 
 fn events(server: &Server, more: &[&str]) -> Vec<String> {
@@ -53,10 +40,10 @@ fn sessions_are_listed_and_ended_by_handle_or_by_user() {
     assert_eq!(of_alice.len(), 2);
     assert!(of_alice.iter().all(|session| session["user"] == "alice"), "{of_alice:?}");
 
-    assert_eq!(stdout(&server.run(&["session", "revoke", &first.session])), "ended the session\n");
+    assert_eq!(printed(&server.run(&["session", "revoke", &first.session])), "ended the session\n");
     server.get("/api/me", &first.access).assert_refused(401, "invalid_token", "refresh");
     assert_fails(&server.run(&["session", "revoke", &first.session]), "no such session");
-    stdout(&server.run(&["session", "revoke-all", "--user", "alice"]));
+    printed(&server.run(&["session", "revoke-all", "--user", "alice"]));
     server.refresh(&second.refresh, None).assert_refused(401, "session_revoked", "login");
     assert_eq!(server.get("/api/me", &bob.access).status, 200);
 }
@@ -65,7 +52,7 @@ fn sessions_are_listed_and_ended_by_handle_or_by_user() {
 fn after_a_key_rotation_tokens_of_both_keys_work_and_a_lost_answer_is_still_given_again() {
     let (server, first) = without_grace();
     let second = Tokens::from(&server.refresh(&first.refresh, Some(KEY_A)));
-    assert!(stdout(&server.run(&["key", "rotate"])).starts_with("key 2 signs from now on"));
+    assert!(printed(&server.run(&["key", "rotate"])).starts_with("key 2 signs from now on"));
     assert_eq!(server.get("/api/me", &second.access).status, 200, "an access token of the key before");
     let again = Tokens::from(&server.refresh(&first.refresh, Some(KEY_A)));
     assert_eq!(again.refresh, second.refresh, "row 8 over a key rotation");
@@ -75,7 +62,7 @@ fn after_a_key_rotation_tokens_of_both_keys_work_and_a_lost_answer_is_still_give
     assert_fails(&server.run(&["key", "retire", "1"]), "1 living sessions may still hold");
     let fourth = Tokens::from(&server.refresh(&third.refresh, None));
     assert_eq!(json(&server, &["key", "list"])[0]["needed_by_sessions"], 0);
-    assert_eq!(stdout(&server.run(&["key", "retire", "1"])), "retired key 1\n");
+    assert_eq!(printed(&server.run(&["key", "retire", "1"])), "retired key 1\n");
     server.get("/api/me", &second.access).assert_refused(401, "invalid_token", "refresh");
     assert_eq!(server.refresh(&fourth.refresh, None).status, 200);
     assert_fails(&server.run(&["key", "retire", "2"]), "the key that signs cannot be retired");
@@ -85,8 +72,8 @@ fn after_a_key_rotation_tokens_of_both_keys_work_and_a_lost_answer_is_still_give
 #[test]
 fn a_forced_retirement_ends_the_sessions_that_need_the_key_and_survives_a_restart() {
     let (mut server, tokens) = without_grace();
-    stdout(&server.run(&["key", "rotate"]));
-    stdout(&server.run(&["key", "retire", "1", "--force"]));
+    printed(&server.run(&["key", "rotate"]));
+    printed(&server.run(&["key", "retire", "1", "--force"]));
     server.refresh(&tokens.refresh, None).assert_refused(401, "invalid_refresh_token", "login");
     assert_eq!(json(&server, &["session", "list"]).len(), 0);
     server.stop();
@@ -98,7 +85,7 @@ fn a_forced_retirement_ends_the_sessions_that_need_the_key_and_survives_a_restar
 #[test]
 fn an_exported_key_verifies_our_tokens_with_another_library() {
     let (server, tokens) = without_grace();
-    let export = |format: &str| stdout(&server.run(&["key", "export", "access", "--format", format]));
+    let export = |format: &str| printed(&server.run(&["key", "export", "access", "--format", format]));
     let jwk: Value = serde_json::from_str(&export("jwk")).unwrap();
     assert_eq!(jwk["k"], export("base64url").trim());
     assert_eq!(export("hex").trim().len(), 64);
@@ -128,9 +115,9 @@ fn the_audit_log_tells_what_happened_and_both_parties_of_a_reuse() {
     assert_eq!(reuse["name"], "alice");
     assert_eq!(reuse["session"], first.session);
     assert_eq!((&reuse["address"], &reuse["other_address"]), (&"127.0.0.1".into(), &"127.0.0.1".into()));
-    let text = stdout(&server.run(&["audit", "tail"]));
+    let text = printed(&server.run(&["audit", "tail"]));
     assert!(text.contains("reused, user alice, session"), "{text}");
-    assert!(stdout(&server.run(&["audit", "verify"])).contains("main log   whole, 4 entries"));
+    assert!(printed(&server.run(&["audit", "verify"])).contains("main log   whole, 4 entries"));
 }
 
 #[test]
@@ -204,7 +191,7 @@ fn a_log_that_was_tampered_with_is_broken_where_it_was() {
 #[test]
 fn a_backup_is_made_while_the_server_runs_and_restoring_it_ends_all_sessions() {
     let (mut server, tokens) = without_grace();
-    let made = stdout(&server.run(&["backup", "copy.redb"]));
+    let made = printed(&server.run(&["backup", "copy.redb"]));
     assert!(made.contains("backed up 1 users and 1 session records"), "{made}");
     assert_fails(&server.run(&["backup", "copy.redb"]), "there is a file of that name already");
     server.add_user("bob");
@@ -212,7 +199,7 @@ fn a_backup_is_made_while_the_server_runs_and_restoring_it_ends_all_sessions() {
     assert_fails(&server.run(&["restore", "copy.redb"]), "in use by another latchkey");
 
     server.stop();
-    let restored = stdout(&server.run(&["restore", "copy.redb"]));
+    let restored = printed(&server.run(&["restore", "copy.redb"]));
     for line in [
         "restored 1 users",
         "ended all sessions",
@@ -233,10 +220,10 @@ fn a_backup_is_made_while_the_server_runs_and_restoring_it_ends_all_sessions() {
 #[test]
 fn a_backup_restored_with_its_sessions_heals_those_that_went_on() {
     let (mut server, first) = without_grace();
-    stdout(&server.run(&["backup", "copy.redb"]));
+    printed(&server.run(&["backup", "copy.redb"]));
     let second = Tokens::from(&server.refresh(&first.refresh, None));
     server.stop();
-    stdout(&server.run(&["restore", "copy.redb", "--keep-sessions"]));
+    printed(&server.run(&["restore", "copy.redb", "--keep-sessions"]));
     server.start();
     assert_eq!(server.refresh(&second.refresh, None).status, 200, "row 4");
 }
@@ -260,19 +247,19 @@ fn a_damaged_or_foreign_backup_is_not_restored() {
 #[test]
 fn a_backup_replaces_a_damaged_store_and_moves_to_a_machine_without_keys() {
     let (mut server, _) = without_grace();
-    stdout(&server.run(&["backup", "copy.redb"]));
+    printed(&server.run(&["backup", "copy.redb"]));
     server.stop();
     let store = server.data().join("latchkey.redb");
     let flipped: Vec<u8> = fs::read(&store).unwrap().iter().map(|byte| byte ^ 0x55).collect();
     fs::write(&store, flipped).unwrap();
     fs::set_permissions(server.folder().join("copy.redb"), fs::Permissions::from_mode(0o444)).unwrap();
-    assert!(stdout(&server.run(&["restore", "copy.redb"])).contains("restored 1 users"));
+    assert!(printed(&server.run(&["restore", "copy.redb"])).contains("restored 1 users"));
     server.start();
     server.login("alice");
 
     let mut elsewhere = Setup::new(SERVER).stopped();
     let copy = server.folder().join("copy.redb");
-    stdout(&elsewhere.run(&["restore", copy.to_str().unwrap()]));
+    printed(&elsewhere.run(&["restore", copy.to_str().unwrap()]));
     elsewhere.start();
     elsewhere.login("alice");
 }
@@ -280,16 +267,16 @@ fn a_backup_replaces_a_damaged_store_and_moves_to_a_machine_without_keys() {
 #[test]
 fn retiring_a_key_binds_the_log_anew_and_does_not_hide_tampering() {
     let (mut server, _) = without_grace();
-    stdout(&server.run(&["key", "rotate"]));
-    stdout(&server.run(&["key", "retire", "1", "--force"]));
-    assert!(stdout(&server.run(&["audit", "verify"])).contains("main log   whole, 4 entries"));
+    printed(&server.run(&["key", "rotate"]));
+    printed(&server.run(&["key", "retire", "1", "--force"]));
+    assert!(printed(&server.run(&["audit", "verify"])).contains("main log   whole, 4 entries"));
     server.stop();
     tamper_with_entry(&server, 1, |record| {
         record[1] = 16; // another event
         record[2] = 99; // bound by a key that nobody has
     });
     assert_fails(&server.run(&["audit", "verify"]), "entry 1 is not as it was written");
-    stdout(&server.run(&["key", "rotate"]));
+    printed(&server.run(&["key", "rotate"]));
     assert_fails(&server.run(&["key", "retire", "2", "--force"]), "entry 1 of the audit log is broken");
 }
 
@@ -326,7 +313,7 @@ fn compacting_keeps_everything_and_needs_the_server_stopped() {
     server.stop();
     let len = |path: &Path| fs::metadata(path).unwrap().len();
     let before = len(&server.data().join("latchkey.redb"));
-    assert!(stdout(&server.run(&["compact"])).starts_with("compacted from"));
+    assert!(printed(&server.run(&["compact"])).starts_with("compacted from"));
     assert!(len(&server.data().join("latchkey.redb")) <= before);
     server.start();
     assert_eq!(server.refresh(&tokens.refresh, None).status, 200);
@@ -367,7 +354,7 @@ fn a_store_from_the_future_goes_on_in_its_time_until_the_clock_is_accepted() {
 
     assert_fails(&server.run(&["clock", "accept", "--yes"]), "stop it first");
     server.stop();
-    assert!(stdout(&server.run(&["clock", "accept", "--yes"])).contains("went back 7"));
+    assert!(printed(&server.run(&["clock", "accept", "--yes"])).contains("went back 7"));
     server.start();
     server.refresh(&later.refresh, None).assert_refused(401, "session_revoked", "login");
     assert_eq!(server.send(Request::get("/readyz")).status, 200);

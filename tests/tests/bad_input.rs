@@ -4,10 +4,10 @@ use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use latchkey_tests::http::Request;
-use latchkey_tests::server::{PASSWORD, Server, Setup, finish};
+use latchkey_tests::server::{PASSWORD, Server, Setup, assert_fails, finish};
 use redb::ReadableDatabase;
 use serde_json::json;
 
@@ -21,15 +21,6 @@ fn server_with_alice() -> Server {
 
 fn login_body(body: impl Into<Vec<u8>>) -> Request {
     Request::post("/api/auth/login").body("application/json", body)
-}
-
-/// Asserts that a command failed with one message that holds `expected`, and returns it.
-#[track_caller]
-fn assert_fails(output: &Output, code: i32, expected: &str) {
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{message}");
-    assert!(message.contains(expected), "{message:?} lacks {expected:?}");
-    assert!(!message.contains("panicked"), "{message}");
 }
 
 #[test]
@@ -139,7 +130,7 @@ fn a_port_in_use_is_said_and_the_store_is_not_touched() {
     let address = taken.local_addr().unwrap().to_string();
     let server = Setup::new(SERVER).stopped();
     let output = server.run(&["serve", "--listen", &address]);
-    assert_fails(&output, 1, &format!("the address {address} is in use"));
+    assert_fails(&output, &format!("the address {address} is in use"));
     assert!(!server.data().exists());
 }
 
@@ -147,14 +138,16 @@ fn a_port_in_use_is_said_and_the_store_is_not_touched() {
 fn a_wrong_setting_is_said_with_what_to_do() {
     let server = Setup::new(SERVER).stopped();
     let run = |name: &str, value: &str| finish(server.command(&["serve"]).env(name, value), "");
-    assert_fails(&run("LATCHKEY_ACCESS_TTL", "5"), 1, "LATCHKEY_ACCESS_TTL is no setting");
-    assert_fails(&run("LATCHKEY_GRACE_SECS", "61"), 1, "a whole number from 0 to 60");
-    assert_fails(&run("LATCHKEY_LISTEN", "0.0.0.0:8080"), 1, "loopback only");
-    assert_fails(&run("LATCHKEY_PUBLIC_URL", "http://auth.example.com"), 1, "https://");
-    assert_fails(&server.run(&["serve", "--grace-secs", "many"]), 1, "--grace-secs is `many`");
-    assert_fails(&server.run(&["serve", "--graze-secs", "5"]), 2, "--grace-secs");
+    assert_fails(&run("LATCHKEY_ACCESS_TTL", "5"), "LATCHKEY_ACCESS_TTL is no setting");
+    assert_fails(&run("LATCHKEY_GRACE_SECS", "61"), "a whole number from 0 to 60");
+    assert_fails(&run("LATCHKEY_LISTEN", "0.0.0.0:8080"), "loopback only");
+    assert_fails(&run("LATCHKEY_PUBLIC_URL", "http://auth.example.com"), "https://");
+    assert_fails(&server.run(&["serve", "--grace-secs", "many"]), "--grace-secs is `many`");
+    let mistyped = server.run(&["serve", "--graze-secs", "5"]);
+    assert_eq!(mistyped.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&mistyped.stderr).contains("--grace-secs"), "it is told what was meant");
     fs::write(server.folder().join(".env"), "LATCHKEY_LISTN=127.0.0.1:1\n").unwrap();
-    assert_fails(&server.run(&["serve"]), 1, "LATCHKEY_LISTN in .env is no setting");
+    assert_fails(&server.run(&["serve"]), "LATCHKEY_LISTN in .env is no setting");
     assert!(!server.data().exists());
 }
 
@@ -171,7 +164,7 @@ fn the_env_file_in_the_working_directory_is_read() {
 #[test]
 fn a_second_server_on_one_store_is_refused_and_the_first_goes_on() {
     let server = server_with_alice();
-    assert_fails(&server.run(&["serve", "--listen", "127.0.0.1:0"]), 1, "in use by another latchkey");
+    assert_fails(&server.run(&["serve", "--listen", "127.0.0.1:0"]), "in use by another latchkey");
     server.login("alice");
 }
 
@@ -188,7 +181,7 @@ fn a_damaged_store_is_refused_and_left_as_it_is() {
     for bad in [everything_flipped, pages_flipped, cut_short] {
         fs::write(&path, &bad).unwrap();
         for command in ["check", "serve"] {
-            assert_fails(&server.run(&[command, "--listen", "127.0.0.1:0"]), 1, "is damaged");
+            assert_fails(&server.run(&[command, "--listen", "127.0.0.1:0"]), "is damaged");
             assert!(fs::read(&path).unwrap() == bad, "{command} changed the file");
         }
     }
@@ -219,7 +212,7 @@ fn a_store_without_permission_is_refused() {
     } else {
         fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
     }
-    assert_fails(&finish(&mut command, ""), 1, "no permission to read and write the store");
+    assert_fails(&finish(&mut command, ""), "no permission to read and write the store");
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     fs::set_permissions(server.data(), Permissions::from_mode(0o700)).unwrap();
     server.start();
@@ -243,7 +236,7 @@ fn a_store_of_a_newer_schema_is_refused_and_left_as_it_is() {
     transaction.commit().unwrap();
     drop(database);
     for command in ["serve", "check"] {
-        assert_fails(&server.run(&[command, "--listen", "127.0.0.1:0"]), 1, "run the newer latchkey");
+        assert_fails(&server.run(&[command, "--listen", "127.0.0.1:0"]), "run the newer latchkey");
     }
     let database = redb::Database::open(&path).unwrap();
     let meta = database.begin_read().unwrap().open_table(meta).unwrap();
@@ -255,7 +248,7 @@ fn a_disk_that_is_full_at_the_first_start_is_said_and_the_next_start_goes_on() {
     let mut server = Setup::new(SERVER).stopped();
     server.limit_files(Some(64));
     let output = server.run(&["serve", "--listen", "127.0.0.1:0"]);
-    assert_fails(&output, 1, "no room left to write the store");
+    assert_fails(&output, "no room left to write the store");
     server.limit_files(None);
     server.start();
     server.add_user("alice");
@@ -282,7 +275,7 @@ fn a_disk_that_fills_up_stops_the_server_and_loses_nothing_acknowledged() {
         acknowledged.push(format!("user-{}", acknowledged.len()));
         assert!(acknowledged.len() < 10_000, "the disk never fills up");
     };
-    assert_fails(&refused, 1, "the store has failed");
+    assert_fails(&refused, "the store has failed");
     assert_eq!(server.wait(), Some(74), "{}", server.log());
     assert!(server.log().contains("look at the disk"), "{}", server.log());
 
@@ -304,13 +297,13 @@ fn a_lost_foreign_or_public_key_file_is_refused_and_the_right_one_goes_on() {
     let ours = fs::read_to_string(&path).unwrap();
 
     fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-    assert_fails(&server.run(&["serve", "--listen", "127.0.0.1:0"]), 1, "chmod 600");
+    assert_fails(&server.run(&["serve", "--listen", "127.0.0.1:0"]), "chmod 600");
     fs::remove_file(&path).unwrap();
-    assert_fails(&server.run(&["serve", "--listen", "127.0.0.1:0"]), 1, "is gone");
+    assert_fails(&server.run(&["serve", "--listen", "127.0.0.1:0"]), "is gone");
     let foreign = format!("latchkey-keys 1\n1 {}\n", "A".repeat(43));
     fs::write(&path, foreign).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-    assert_fails(&server.run(&["serve", "--listen", "127.0.0.1:0"]), 1, "another key 1");
+    assert_fails(&server.run(&["serve", "--listen", "127.0.0.1:0"]), "another key 1");
 
     fs::write(&path, ours).unwrap();
     server.start();

@@ -2,28 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
-use latchkey_tests::server::{PASSWORD, Server, Setup};
+use latchkey_tests::server::{PASSWORD, Server, Setup, assert_fails, printed};
 use serde_json::Value;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_server-under-test");
 const OTHER_PASSWORD: &str = "another long pass phrase";
 
-fn stdout(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-#[track_caller]
-fn assert_fails(output: &Output, expected: &str) {
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains(expected), "{message:?} lacks {expected:?}");
-}
-
 fn listed(server: &Server) -> Vec<Value> {
-    serde_json::from_str(&stdout(&server.run(&["user", "list", "--json"]))).unwrap()
+    serde_json::from_str(&printed(&server.run(&["user", "list", "--json"]))).unwrap()
 }
 
 /// The whole life of a user, told to a folder; `live` says whether a server runs over it.
@@ -32,8 +20,8 @@ fn users_live_and_die(server: &Server, live: bool) {
         let arguments = [&["user", "add", name, "--password-stdin"], more].concat();
         server.run_with_input(&arguments, &format!("{PASSWORD}\n"))
     };
-    assert_eq!(stdout(&add("Alice", &["--role", "admin"])), "added admin Alice\n");
-    assert_eq!(stdout(&add("bob", &[])), "added user bob\n");
+    assert_eq!(printed(&add("Alice", &["--role", "admin"])), "added admin Alice\n");
+    assert_eq!(printed(&add("bob", &[])), "added user bob\n");
     assert_fails(&add("ALICE", &[]), "there is a user of that name already");
     assert_fails(&add("", &[]), "the user name is empty");
     assert_fails(
@@ -43,7 +31,7 @@ fn users_live_and_die(server: &Server, live: bool) {
     assert_fails(&server.run(&["user", "add", "eve"]), "--password-stdin");
     assert_fails(&add(&"x".repeat(5000), &[]), "longer than 64 bytes");
 
-    let table = stdout(&server.run(&["user", "list"]));
+    let table = printed(&server.run(&["user", "list"]));
     assert!(table.lines().any(|line| line.starts_with("Alice  admin  enabled")), "{table}");
     let users = listed(server);
     assert_eq!(users.iter().map(|user| user["name"].as_str().unwrap()).collect::<Vec<_>>(), ["Alice", "bob"]);
@@ -53,18 +41,18 @@ fn users_live_and_die(server: &Server, live: bool) {
         let tokens = server.login("bob");
         assert_eq!(listed(server)[1]["sessions"], 1);
         let changed = server.run_with_input(&["user", "passwd", "bob", "--password-stdin"], OTHER_PASSWORD);
-        assert_eq!(stdout(&changed), "changed the password of bob and ended all sessions\n");
+        assert_eq!(printed(&changed), "changed the password of bob and ended all sessions\n");
         server.get("/api/me", &tokens.access).assert_refused(401, "invalid_token", "refresh");
         assert_eq!(server.try_login("bob", OTHER_PASSWORD).status, 200);
     } else {
         let changed = server.run_with_input(&["user", "passwd", "bob", "--password-stdin"], OTHER_PASSWORD);
         assert!(changed.status.success());
     }
-    assert_eq!(stdout(&server.run(&["user", "disable", "bob"])), "disabled bob and ended all sessions\n");
+    assert_eq!(printed(&server.run(&["user", "disable", "bob"])), "disabled bob and ended all sessions\n");
     assert_eq!(listed(server)[1]["disabled"], true);
-    assert_eq!(stdout(&server.run(&["user", "enable", "bob"])), "enabled bob\n");
+    assert_eq!(printed(&server.run(&["user", "enable", "bob"])), "enabled bob\n");
     assert_fails(&server.run(&["user", "delete", "bob"]), "--yes");
-    assert_eq!(stdout(&server.run(&["user", "delete", "bob", "--yes"])), "deleted bob\n");
+    assert_eq!(printed(&server.run(&["user", "delete", "bob", "--yes"])), "deleted bob\n");
     for command in ["disable", "enable", "delete"] {
         let yes: &[&str] = if command == "delete" { &["--yes"] } else { &[] };
         assert_fails(
@@ -113,7 +101,7 @@ fn the_control_socket_is_private_and_gone_after_a_stop() {
 #[test]
 fn check_reports_settings_and_store_and_changes_nothing() {
     let mut server = Setup::new(SERVER).with("GRACE_SECS", 20).stopped();
-    let before = stdout(&server.run(&["check"]));
+    let before = printed(&server.run(&["check"]));
     assert!(
         before.contains("LATCHKEY_GRACE_SECS") && before.contains("20  (LATCHKEY_GRACE_SECS)"),
         "{before}"
@@ -123,12 +111,12 @@ fn check_reports_settings_and_store_and_changes_nothing() {
 
     server.add_user("alice");
     let bytes = fs::read(server.data().join("latchkey.redb")).unwrap();
-    let stopped = stdout(&server.run(&["check"]));
+    let stopped = printed(&server.run(&["check"]));
     assert!(stopped.contains("store      ok, 1 users, 0 session records"), "{stopped}");
     assert!(fs::read(server.data().join("latchkey.redb")).unwrap() == bytes);
 
     server.start();
-    let running = stdout(&server.run(&["check"]));
+    let running = printed(&server.run(&["check"]));
     assert!(running.contains("in use by a running server"), "{running}");
 }
 
@@ -139,7 +127,7 @@ fn check_verifies_also_a_store_whose_server_was_killed() {
     server.login("alice");
     server.kill();
     let bytes = fs::read(server.data().join("latchkey.redb")).unwrap();
-    let killed = stdout(&server.run(&["check"]));
+    let killed = printed(&server.run(&["check"]));
     assert!(killed.contains("store      ok, 1 users, 1 session records"), "{killed}");
     assert!(fs::read(server.data().join("latchkey.redb")).unwrap() == bytes);
 }
@@ -197,7 +185,7 @@ fn commands_without_a_server_wait_for_each_other() {
 #[test]
 fn help_names_every_command_and_setting() {
     let server = Setup::new(SERVER).stopped();
-    let help = stdout(&server.run(&["--help"]));
+    let help = printed(&server.run(&["--help"]));
     for word in ["serve", "user", "check", "--listen", "--grace-secs", "[default: 600]", "LATCHKEY_"] {
         assert!(help.contains(word), "{word} is missing in {help}");
     }

@@ -330,29 +330,29 @@ where
     }
 }
 
+/// Opens every table; transactions that read and those that write have no trait in common for it.
+macro_rules! open_tables {
+    ($transaction:ident) => {
+        Ok(Tables {
+            meta: $transaction.open_table(META)?,
+            users: $transaction.open_table(USERS)?,
+            logins: $transaction.open_table(LOGINS)?,
+            sessions: $transaction.open_table(SESSIONS)?,
+            audit: $transaction.open_table(AUDIT)?,
+            refusals: $transaction.open_table(REFUSALS)?,
+        })
+    };
+}
+
 impl Reads {
     pub(super) fn begin(transaction: &ReadTransaction) -> Result<Self, StoreError> {
-        Ok(Self {
-            meta: transaction.open_table(META)?,
-            users: transaction.open_table(USERS)?,
-            logins: transaction.open_table(LOGINS)?,
-            sessions: transaction.open_table(SESSIONS)?,
-            audit: transaction.open_table(AUDIT)?,
-            refusals: transaction.open_table(REFUSALS)?,
-        })
+        open_tables!(transaction)
     }
 }
 
 impl<'t> WritableTables<'t> {
     fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
-        Ok(Self {
-            meta: transaction.open_table(META)?,
-            users: transaction.open_table(USERS)?,
-            logins: transaction.open_table(LOGINS)?,
-            sessions: transaction.open_table(SESSIONS)?,
-            audit: transaction.open_table(AUDIT)?,
-            refusals: transaction.open_table(REFUSALS)?,
-        })
+        open_tables!(transaction)
     }
 }
 
