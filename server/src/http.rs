@@ -1,7 +1,8 @@
 //! The edge to tiny_http: reads a request whole and within limits, hands it to the API, writes the answer.
 
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -37,6 +38,8 @@ impl Http {
     /// # Errors
     /// When the operating system refuses a thread or the listener.
     pub fn start(listener: TcpListener, app: &Arc<App>, log_ins: usize) -> io::Result<Self> {
+        // tiny_http writes an answer above 1 KiB in two parts, and has no setting for this; connections inherit it.
+        TcpStream::from(OwnedFd::from(listener.try_clone()?)).set_nodelay(true)?;
         let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
         let server = Arc::new(server);
         let threads = (0..QUICK_THREADS + log_ins)

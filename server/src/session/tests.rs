@@ -222,3 +222,30 @@ fn labels_are_cut_between_characters() {
     assert_eq!(truncated("Gerät Ärger", 4), "Ger");
     assert_eq!(truncated("short", 24), "short");
 }
+
+#[test]
+fn debug_shows_a_session_by_its_handle() {
+    let id = SessionId::new(UserId(7), [0xfe; 8]);
+    assert_eq!(format!("{id:?}"), id.handle());
+}
+
+#[test]
+fn a_session_lives_its_lifetime_from_the_next_whole_second_on() {
+    let user = Scenario::after_grace().user;
+    for (millis, seconds) in [(0, 0), (1, 1), (1000, 1)] {
+        let begun = UnixMillis(START.0 + millis);
+        let session = Session::begin(&user, KID, IpAddr::from([127, 0, 0, 1]), "test", begun, &POLICY);
+        assert_eq!(session.expires, START.plus_secs(POLICY.lifetime_secs + seconds), "{millis}");
+    }
+}
+
+#[test]
+fn an_address_is_kept_in_16_bytes_and_comes_back_as_itself() {
+    let v4 = IpAddr::from([192, 0, 2, 1]);
+    let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1];
+    assert_eq!(address_bytes(v4), mapped);
+    assert_eq!(address_from_bytes(mapped), v4);
+    assert_eq!(canonical(IpAddr::from(mapped)), v4);
+    let v6 = IpAddr::from([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(address_from_bytes(address_bytes(v6)), v6);
+}
