@@ -153,6 +153,16 @@ mod tests {
     }
 
     #[test]
+    fn one_wrong_character_is_found_at_every_place() {
+        for at in 0..40 {
+            let mut text = [b'A'; 40];
+            assert!(decode_all(&text).is_some());
+            text[at] = b'=';
+            assert_eq!(decode_all(&text), None, "{at}");
+        }
+    }
+
+    #[test]
     fn the_buffer_is_used_to_its_last_byte_and_the_rest_left_alone() {
         let mut out = [9; 5];
         assert_eq!(decode(b"AQIDBA", &mut out), Ok(4));

@@ -321,6 +321,22 @@ fn documents_that_readers_disagree_about_are_refused() {
 }
 
 #[test]
+fn the_outermost_object_is_read_as_strictly_as_those_inside() {
+    for document in [
+        r#"{,"a":1}"#,
+        r#"{"a":1,}"#,
+        r#"{"a":1"b":2}"#,
+        r#"{"a":1,,"b":2}"#,
+        r#"{"a":1;"b":2}"#,
+        r#"{"a":1]"#,
+        r#"{"a":1}x"#,
+        r#"{"a":1}}"#,
+    ] {
+        assert!(!is_strict(document), "{document}");
+    }
+}
+
+#[test]
 fn unusual_documents_that_are_json_are_accepted() {
     for value in [
         "0",

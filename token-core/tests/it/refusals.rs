@@ -4,7 +4,8 @@
 //! test of its name.
 
 use token_core::{
-    AUDIENCES_MAX, DEPTH_MAX, HEADER_LEN_MAX, Key, KeyError, NAMES_MAX, TOKEN_LEN_MAX, Verifier, VerifyError,
+    AUDIENCES_MAX, DEPTH_MAX, HEADER_LEN_MAX, Key, KeyError, NAMES_MAX, RefreshTokenError, SignError,
+    TOKEN_LEN_MAX, Verifier, VerifyError, payload_len_max,
 };
 
 use crate::support::{
@@ -375,9 +376,11 @@ fn a_token_longer_than_the_limit_is_not_looked_at() {
         let claims = claims_with(&format!(r#""x":"{}""#, "x".repeat(padding)));
         forge(HEADER, claims)
     };
-    let longest = (TOKEN_LEN_MAX - token(0).len()) / 4 * 3;
+    let payload_len = payload_len_max(TOKEN_LEN_MAX - encode(HEADER).len());
+    let longest = payload_len - claims_with("\"x\":\"\"").len();
+    assert_eq!(token(longest).len(), TOKEN_LEN_MAX);
     assert_eq!(verdict(token(longest)), Ok(()));
-    assert_eq!(verdict(token(longest + 3)), Err(VerifyError::TooLong));
+    assert_eq!(verdict(token(longest + 1)), Err(VerifyError::TooLong));
 }
 
 #[test]
@@ -688,4 +691,26 @@ fn the_wrong_secret_is_a_bad_signature() {
     let keys = [Key::new(&[9; 32]).unwrap()];
     assert_ne!(SECRET, [9; 32]);
     assert_eq!(verdict_of(&Verifier::new(&keys), forge(HEADER, CLAIMS)), Err(VerifyError::BadSignature));
+}
+
+#[test]
+fn two_changes_to_a_signature_do_not_cancel_out() {
+    let good = forge(HEADER, CLAIMS).into_bytes();
+    let signature = good.len() - 43..good.len();
+    for at in signature.clone().skip(1) {
+        let mut changed = good.clone();
+        changed[signature.start] ^= 1;
+        changed[at] ^= 1;
+        assert_eq!(verdict(changed), Err(VerifyError::BadSignature), "at {at}");
+    }
+}
+
+// ---- what is said about it
+
+#[test]
+fn every_error_says_in_words_what_is_wrong() {
+    assert_eq!(VerifyError::Expired.to_string(), "the token has expired");
+    assert_eq!(KeyError::SecretTooShort.to_string(), "the secret is shorter than 32 bytes");
+    assert_eq!(SignError::BufferTooSmall.to_string(), "the buffer is too small for the token");
+    assert_eq!(RefreshTokenError::BadTag.to_string(), "the refresh token's tag is wrong");
 }

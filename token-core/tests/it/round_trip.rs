@@ -161,6 +161,14 @@ proptest! {
 }
 
 #[test]
+fn the_longest_payload_of_a_token_is_no_longer_than_it_has_to_be() {
+    for len in [0, 1, 2, 3, 100] {
+        assert_eq!(payload_len_max(token_len(0, len)), len);
+    }
+    assert_eq!(payload_len_max(0), 0);
+}
+
+#[test]
 fn any_changed_byte_of_a_token_is_refused() {
     let claims = NewClaims {
         subject: Some("ada"),

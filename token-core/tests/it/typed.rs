@@ -1,9 +1,9 @@
 //! Claims of the caller's own type, written and read through serde-json-core.
 
 use serde::{Deserialize, Serialize};
-use token_core::{Key, NewClaims, SignError, Verifier, VerifyError};
+use token_core::{Key, NewClaims, SignError, TOKEN_LEN_MAX, Verifier, VerifyError, payload_len_max};
 
-use crate::support::{HEADER, NOW, forge, key};
+use crate::support::{HEADER, NOW, encode, forge, key};
 
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
 struct Pump {
@@ -145,5 +145,8 @@ fn a_token_too_long_for_any_verifier_is_not_signed() {
     let subject = "x".repeat(7000);
     let claims = NewClaims { subject: Some(&subject), expires_at: NOW, ..NewClaims::default() };
     assert_eq!(key().sign(&claims, &mut vec![0; 20_000]), Err(SignError::TooLong));
-    assert_eq!(key().sign_payload(&[0; 7000], &mut vec![0; 20_000]), Err(SignError::TooLong));
+    let signed = |len: usize| key().sign_payload(&vec![0; len], &mut vec![0; 20_000]).map(str::len);
+    let longest = payload_len_max(TOKEN_LEN_MAX - encode(r#"{"alg":"HS256","typ":"JWT"}"#).len());
+    assert_eq!(signed(longest), Ok(TOKEN_LEN_MAX));
+    assert_eq!(signed(longest + 1), Err(SignError::TooLong));
 }
