@@ -158,12 +158,12 @@ fn row_6_the_current_token_rotates_and_keeps_the_session() {
 #[test]
 fn row_7_one_behind_in_grace_gets_the_same_child() {
     // Grace begins with the rotation, and a session starts in grace: let the first one pass.
-    let (server, first) = signed_in(Setup::new(SERVER).with("GRACE_SECS", 1));
-    thread::sleep(Duration::from_millis(1001));
+    let (server, first) = signed_in(Setup::new(SERVER).with("GRACE_SECS", 3));
+    thread::sleep(Duration::from_millis(3001));
     let winner = rotated(&server.refresh(&first.refresh, None));
     let loser = rotated(&server.refresh(&first.refresh, None));
     assert_eq!(winner.refresh, loser.refresh);
-    thread::sleep(Duration::from_millis(1001));
+    thread::sleep(Duration::from_millis(3001));
     server.refresh(&first.refresh, None).assert_refused(401, "session_revoked", "login");
 }
 
@@ -208,8 +208,8 @@ fn row_9_reuse_revokes_this_session_only_and_survives_kill_9() {
 
 #[test]
 fn thirty_two_threads_on_one_token_all_get_one_child() {
-    let (server, first) = signed_in(Setup::new(SERVER).with("GRACE_SECS", 1));
-    thread::sleep(Duration::from_millis(1001)); // grace over
+    let (server, first) = signed_in(Setup::new(SERVER).with("GRACE_SECS", 5));
+    thread::sleep(Duration::from_millis(5001)); // grace over
     let threads = 32;
     let barrier = Barrier::new(threads);
     let children: Vec<Tokens> = thread::scope(|scope| {

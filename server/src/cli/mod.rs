@@ -166,3 +166,18 @@ fn program_name() -> String {
 fn utc_time(unix_secs: u64) -> String {
     crate::clock::format_unix_secs(unix_secs)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_may_begin_with_a_hyphen() {
+        let cli = Cli::try_parse_from(["latchkey", "session", "revoke", "-sAAAAAAAAAAAAAAAAAAAA"]);
+        let command = cli.map(|cli| cli.command).ok().flatten();
+        assert!(matches!(
+            command,
+            Some(Command::Session(session::SessionCommand::Revoke { handle })) if handle.starts_with("-s")
+        ));
+    }
+}

@@ -20,6 +20,8 @@ pub(super) enum SessionCommand {
     /// End a session
     Revoke {
         /// Its handle, as in the list
+        // One in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         handle: String,
     },
     /// End every session of a user
