@@ -156,9 +156,6 @@ impl Occurrence {
     }
 }
 
-/// Whom an event happened to that came too often to be kept apart.
-const NOBODY: Occurrence = Occurrence::of(Event::SignInRefused);
-
 /// An entry of a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
@@ -235,7 +232,7 @@ impl Waiting {
         let has_room = minutes.len() < WAITING_MAX || minutes.contains_key(&(minute, occurrence));
         // What comes with a commit of its own is gone a moment later, and never given up.
         let is_kept = has_room || !occurrence.event.waits();
-        let kept = if is_kept { occurrence } else { Occurrence { event: occurrence.event, ..NOBODY } };
+        let kept = if is_kept { occurrence } else { Occurrence::of(occurrence.event) };
         let (_, count) = minutes.entry((minute, kept)).or_insert((now, 0));
         *count = count.saturating_add(1);
     }

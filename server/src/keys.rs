@@ -4,9 +4,9 @@
 //! made up in place of a lost one would sign everybody out.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::AuditKey;
 use crate::entropy;
+use crate::private_file;
 use crate::session::RetryKey;
 
 /// Name of the key file inside the data folder.
@@ -111,7 +112,7 @@ impl KeyRing {
         let text = file_text(&masters);
         write_unfinished(&self.path, text.as_bytes())
             .and_then(|unfinished| fs::rename(unfinished, &self.path))
-            .and_then(|()| sync_folder_of(&self.path))
+            .and_then(|()| private_file::sync_folder_of(&self.path))
             .map_err(|error| failed(Reason::Io(error)))?;
         *current = Arc::new(Keys::derive(&masters));
         Ok(changed)
@@ -233,7 +234,7 @@ impl Keys {
         // A link, unlike a rename, fails when there is a file already.
         let linked = fs::hard_link(&unfinished, path);
         fs::remove_file(&unfinished).map_err(failed)?;
-        linked.and_then(|()| sync_folder_of(path)).map_err(failed)?;
+        linked.and_then(|()| private_file::sync_folder_of(path)).map_err(failed)?;
         Ok(Self::derive(&masters))
     }
 }
@@ -268,25 +269,11 @@ fn file_text(masters: &[(u8, Secret)]) -> Zeroizing<String> {
 
 /// Writes a private file beside `path`, safe on the disk, to be put in its place: there whole or not at all.
 fn write_unfinished(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".new");
-    let unfinished = PathBuf::from(unfinished);
-    // One left by a crash would keep its mode and owner, and a link planted here would be followed.
-    match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    let unfinished = private_file::beside(path, "new");
+    let mut file = private_file::create(&unfinished)?;
     file.write_all(content)?;
     file.sync_all()?;
     Ok(unfinished)
-}
-
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => File::open(folder)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
 }
 
 fn parse(text: &str) -> Result<Vec<(u8, Secret)>, Reason> {

@@ -19,6 +19,7 @@ pub mod http;
 pub mod keys;
 mod label;
 pub mod password;
+mod private_file;
 pub mod problem;
 pub mod session;
 pub mod settings;

@@ -141,15 +141,13 @@ impl Given {
                 .map_err(|_| SettingError(format!("the environment variable {name} is not UTF-8")))?;
             given.add(name, value, name)?;
         }
-        let lines = read_dotenv(dotenv)?;
+        let mut lines = read_dotenv(dotenv)?;
+        lines.retain(|(name, _)| name.starts_with(PREFIX));
         for (index, (name, value)) in lines.iter().enumerate() {
-            if lines[..index].iter().any(|(earlier, _)| earlier == name) && name.starts_with(PREFIX) {
+            if lines[..index].iter().any(|(earlier, _)| earlier == name) {
                 return Err(SettingError(format!("{name} stands twice in {}", dotenv.display())));
             }
-            let (name, value) = (name.clone(), value.clone());
-            if name.starts_with(PREFIX) {
-                given.add(&name, value, &format!("{name} in {}", dotenv.display()))?;
-            }
+            given.add(name, value.clone(), &format!("{name} in {}", dotenv.display()))?;
         }
         Ok(given)
     }

@@ -192,9 +192,7 @@ impl Response {
     pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
         self.fields.push((name, value.into()));
     }
-}
 
-impl Response {
     /// Adds a field, for building in one expression.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {

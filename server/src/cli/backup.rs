@@ -8,6 +8,7 @@ use crate::audit::{Event, Occurrence};
 use crate::command;
 use crate::folder;
 use crate::keys::Keys;
+use crate::private_file;
 use crate::settings::Settings;
 use crate::store::{self, Reads, Store};
 use crate::user::{User, UserId};
@@ -28,7 +29,7 @@ pub(super) fn backup(settings: &Settings, file: &Path) -> Result<(), Failure> {
 pub(super) fn restore(settings: &Settings, file: &Path, keep_sessions: bool) -> Result<(), Failure> {
     let path = folder::store_path(settings);
     folder::make(settings)?;
-    let prepared = store::beside(&path, "restoring");
+    let prepared = private_file::beside(&path, "restoring");
     let done = restore_by_way_of(&prepared, settings, file, keep_sessions);
     if done.is_err() {
         // It holds password hashes, and nobody would look for it.

@@ -1,12 +1,12 @@
 //! Backup, restore and compaction of a store's file.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::tables::Copy;
 use super::{Contents, OpenError, OpenFailure, Store, StoreError, builder};
+use crate::private_file::{self, beside};
 use crate::session::SessionId;
 
 /// Session records copied under one read; a read that stays open makes the file grow.
@@ -28,11 +28,11 @@ impl Store {
             return Err(BackupError::Exists);
         }
         let unfinished = beside(path, "unfinished");
-        new_private_file(&unfinished)?;
+        private_file::create(&unfinished)?;
         let made = self.copy_to(&unfinished, progress).and_then(|contents| {
             // A link, unlike a rename, fails when somebody was faster.
             fs::hard_link(&unfinished, path)?;
-            sync_folder_of(path)?;
+            private_file::sync_folder_of(path)?;
             Ok(contents)
         });
         let removed = fs::remove_file(&unfinished);
@@ -68,10 +68,10 @@ impl Store {
     /// When one cannot be read or the other not written.
     pub fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
         // Bytes only: the mode of a backup is not the store's.
-        let mut copy = new_private_file(to)?;
+        let mut copy = private_file::create(to)?;
         io::copy(&mut File::open(from)?, &mut copy)?;
         copy.sync_all()?;
-        sync_folder_of(to)
+        private_file::sync_folder_of(to)
     }
 
     /// Makes the file at `path` as small as it can be; returns its length before and after.
@@ -104,30 +104,8 @@ pub fn replace(path: &Path, file: &Path) -> io::Result<Option<PathBuf>> {
         fs::hard_link(path, kept)?;
     }
     fs::rename(file, path)?;
-    sync_folder_of(path)?;
+    private_file::sync_folder_of(path)?;
     Ok(kept)
-}
-
-/// A new file for its owner alone, in place of one that an earlier attempt left.
-fn new_private_file(path: &Path) -> io::Result<File> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
-}
-
-/// A file in the same folder, named after `path`.
-pub fn beside(path: &Path, extension: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(extension);
-    name.into()
-}
-
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }
 
 /// Why a backup was not made.

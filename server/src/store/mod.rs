@@ -20,7 +20,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
 
 use crate::audit::{AuditKey, Occurrence};
 use crate::time::UnixMillis;
-pub use backup::{BackupError, Progress, beside, replace};
+pub use backup::{BackupError, Progress, replace};
 use overlay::Overlay;
 pub use tables::{Head, Reads, Writes};
 use writer::Writer;
