@@ -1,6 +1,8 @@
 //! The one place that reads time: never earlier than the highest time seen, never jumping backwards.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -41,6 +43,40 @@ impl Clock {
     pub fn secs_behind(&self) -> u64 {
         system_time().secs_until(self.now())
     }
+}
+
+/// Milliseconds since this process first asked, for deadlines: no clock that is set moves them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Uptime(u64);
+
+impl Uptime {
+    /// The present moment.
+    pub fn now() -> Self {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let elapsed = START.get_or_init(Instant::now).elapsed();
+        Self(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// This moment and `millis` milliseconds more.
+    #[must_use]
+    pub const fn plus_millis(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+}
+
+/// The system's time as the `Date` field has it (RFC 9110 §5.6.7); written anew once a second.
+pub fn http_date() -> String {
+    thread_local! {
+        static LAST: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+    }
+    let now = SystemTime::now();
+    let secs = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    LAST.with_borrow_mut(|(last, text)| {
+        if *last != secs || text.is_empty() {
+            (*last, *text) = (secs, httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(secs)));
+        }
+        text.clone()
+    })
 }
 
 /// The system's time for a log line, in the form of RFC 3339.

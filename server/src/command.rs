@@ -21,6 +21,8 @@ pub struct SignIn {
     pub user: UserId,
     /// The hash the password was verified against.
     pub verified: PasswordHash,
+    /// The same password hashed anew, when the stored hash has other parameters than new ones have.
+    pub upgraded: Option<PasswordHash>,
     /// A session the same browser presented along; it ends.
     pub replaces: Option<SessionId>,
     /// The new session.
@@ -41,9 +43,13 @@ pub fn sign_in(
     policy: &Policy,
 ) -> Result<Option<(User, Session)>, StoreError> {
     writes.saw_time(now);
-    let Some(user) = writes.user(request.user)? else { return Ok(None) };
+    let Some(mut user) = writes.user(request.user)? else { return Ok(None) };
     if user.disabled || user.password_hash != request.verified {
         return Ok(None);
+    }
+    if let Some(upgraded) = &request.upgraded {
+        user.password_hash = upgraded.clone();
+        writes.put_user(request.user, &user)?;
     }
     if let Some(replaced) = request.replaces {
         writes.delete_session(replaced)?;

@@ -42,19 +42,31 @@ impl RefreshCookie {
         self.set("", 0)
     }
 
-    /// The cookie's value in the `Cookie` fields of a request (RFC 6265 §4.2).
+    /// The cookie's value in the `Cookie` fields of a request (RFC 6265 §4.2); a value that is no ASCII is as good as
+    /// an empty one.
     ///
     /// # Errors
     /// [`Doubled`] when it is there more than once: which one is ours cannot be told.
-    pub fn find<'a>(&self, fields: impl IntoIterator<Item = &'a str>) -> Result<Option<&'a str>, Doubled> {
+    pub fn find<'a>(&self, fields: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a str>, Doubled> {
         let mut found = None;
-        for pair in fields.into_iter().flat_map(|field| field.split(';')) {
-            let Some((name, value)) = pair.trim_matches([' ', '\t']).split_once('=') else { continue };
-            if name == self.name && found.replace(value).is_some() {
+        for pair in fields.into_iter().flat_map(|field| field.split(|&byte| byte == b';')) {
+            let pair = pair.trim_ascii();
+            let Some((name, value)) = pair.iter().position(|&byte| byte == b'=').map(|at| pair.split_at(at))
+            else {
+                continue;
+            };
+            let value = Some(&value[1..]).filter(|value| value.is_ascii()).map(str::from_utf8);
+            let value = value.and_then(Result::ok).unwrap_or_default();
+            if name == self.name.as_bytes() && found.replace(value).is_some() {
                 return Err(Doubled);
             }
         }
         Ok(found)
+    }
+
+    /// The cookie as a browser sends it.
+    pub fn sent(&self, value: &str) -> String {
+        format!("{}={value}", self.name)
     }
 }
 
@@ -64,6 +76,10 @@ mod tests {
 
     fn https() -> RefreshCookie {
         RefreshCookie::new(&PublicUrl::parse("https://auth.example.com").unwrap())
+    }
+
+    fn find<'a>(fields: &[&'a str]) -> Result<Option<&'a str>, Doubled> {
+        https().find(fields.iter().map(|field| field.as_bytes()))
     }
 
     #[test]
@@ -81,13 +97,20 @@ mod tests {
     #[test]
     fn only_the_name_in_force_is_read() {
         let fields = ["a=1; latchkey-dev-443=dev;__Host-latchkey=ours; __host-latchkey=other; b", "c=2"];
+        assert_eq!(find(&fields), Ok(Some("ours")));
+        assert_eq!(find(&["a=1", "x__Host-latchkey=no"]), Ok(None));
+    }
+
+    #[test]
+    fn other_cookies_may_be_any_bytes_and_ours_none_but_ascii() {
+        let fields = [b"other=\xff\xfe; __Host-latchkey=ours".as_slice()];
         assert_eq!(https().find(fields), Ok(Some("ours")));
-        assert_eq!(https().find(["a=1", "x__Host-latchkey=no"]), Ok(None));
+        assert_eq!(https().find([b"__Host-latchkey=\xc3\xa4".as_slice()]), Ok(Some("")));
     }
 
     #[test]
     fn a_doubled_cookie_is_refused_also_across_fields_and_with_equal_values() {
-        assert_eq!(https().find(["__Host-latchkey=1; __Host-latchkey=1"]), Err(Doubled));
-        assert_eq!(https().find(["__Host-latchkey=1", "__Host-latchkey=2"]), Err(Doubled));
+        assert_eq!(find(&["__Host-latchkey=1; __Host-latchkey=1"]), Err(Doubled));
+        assert_eq!(find(&["__Host-latchkey=1", "__Host-latchkey=2"]), Err(Doubled));
     }
 }

@@ -112,6 +112,15 @@ impl Hasher {
         Ok(Output::new(&output).is_ok_and(|output| output == stored.output))
     }
 
+    /// Hashes a password that was right anew, when its hash has other parameters than new ones have.
+    ///
+    /// # Errors
+    /// [`Busy`] at once when the line is full.
+    pub fn upgrade(&self, password: &Password, hash: &PasswordHash) -> Result<Option<PasswordHash>, Busy> {
+        let is_current = Stored::parse(hash).is_some_and(|stored| stored.params == self.params);
+        if is_current { Ok(None) } else { self.hash(password).map(Some) }
+    }
+
     fn run(&self, params: &Params, password: &Password, salt: &[u8]) -> Result<[u8; HASH_LEN], Busy> {
         let mut memory = self.enter()?;
         if memory.len() < params.block_count() {
@@ -203,6 +212,17 @@ mod tests {
         assert!(hash.0.len() <= crate::user::PHC_LEN_MAX);
         let hasher = Hasher::new(1, Profile::LowMemory);
         assert_eq!(hasher.verify(&password("correct horse"), Some(&hash)), Ok(true));
+    }
+
+    #[test]
+    fn only_a_hash_of_another_profile_is_upgraded() {
+        let password = password("correct horse");
+        let (old, new) = (Hasher::new(1, Profile::Standard), Hasher::new(1, Profile::LowMemory));
+        let hash = old.hash(&password).unwrap();
+        assert_eq!(old.upgrade(&password, &hash), Ok(None));
+        let upgraded = new.upgrade(&password, &hash).unwrap().expect("the profile is another");
+        assert!(upgraded.0.contains("m=7168"), "{upgraded:?}");
+        assert_eq!(new.verify(&password, Some(&upgraded)), Ok(true));
     }
 
     #[test]

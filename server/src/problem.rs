@@ -81,14 +81,26 @@ codes! {
     NotFound = "not_found", 404, None, "There is nothing here";
     /// The path is there, for other methods.
     MethodNotAllowed = "method_not_allowed", 405, None, "This method is not for this path";
+    /// The request did not arrive in time.
+    RequestTimeout = "request_timeout", 408, Retry, "The request took too long to arrive";
     /// Row 8a.
     Superseded = "superseded", 409, Retry, "A newer request of this session was answered already";
+    /// The request has a body of unknown length.
+    LengthRequired = "length_required", 411, None, "The body needs a Content-Length";
     /// The body is larger than any request needs.
     BodyTooLarge = "body_too_large", 413, None, "The body is too large";
+    /// The target is longer than any of ours.
+    TargetTooLong = "target_too_long", 414, None, "The target is too long";
     /// The body is not JSON, going by its Content-Type.
     UnsupportedMediaType = "unsupported_media_type", 415, None, "The body has to be application/json";
+    /// The request expects what the server does not do.
+    ExpectationFailed = "expectation_failed", 417, None, "This expectation cannot be met";
     /// The new password does not meet the rules.
     WeakPassword = "weak_password", 422, None, "The new password is not accepted";
+    /// Too many log-ins of this account or from this address have failed.
+    Throttled = "throttled", 429, Wait, "Too many log-ins have failed";
+    /// The head of the request is larger than any request needs.
+    HeadTooLarge = "head_too_large", 431, None, "The header fields are too large";
     /// A bug of ours.
     Internal = "internal", 500, Retry, "The server made a mistake";
     /// A queue is full.
@@ -97,6 +109,8 @@ codes! {
     NotReady = "not_ready", 503, Retry, "The server is not ready";
     /// The store has failed.
     Unavailable = "unavailable", 503, Retry, "The store is not available";
+    /// The request is of another version of HTTP.
+    UnsupportedVersion = "unsupported_version", 505, None, "This version of HTTP is not spoken here";
 }
 
 /// A refusal on its way to the client.
@@ -110,6 +124,8 @@ pub struct Problem {
     pub reasons: Vec<Weakness>,
     /// The methods a path is for, when that is what is wrong.
     pub allow: Option<String>,
+    /// How long to wait, in seconds, when that is more than a moment.
+    pub wait_secs: Option<u64>,
     /// Whether the refresh cookie has to go: only when its session is really dead.
     pub clear_cookie: bool,
 }
@@ -127,7 +143,7 @@ impl Problem {
 
     /// Seconds for the `Retry-After` field, when the client is to wait.
     pub fn retry_after_secs(&self) -> Option<u64> {
-        (self.code.action() == Action::Wait).then_some(1)
+        (self.code.action() == Action::Wait).then(|| self.wait_secs.unwrap_or(1))
     }
 
     /// The challenge every 401 carries (RFC 6750 §3): no error code when no credentials were sent.
@@ -171,7 +187,7 @@ impl Problem {
 
 impl From<Code> for Problem {
     fn from(code: Code) -> Self {
-        Self { code, detail: None, reasons: Vec::new(), allow: None, clear_cookie: false }
+        Self { code, detail: None, reasons: Vec::new(), allow: None, wait_secs: None, clear_cookie: false }
     }
 }
 

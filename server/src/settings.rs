@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::gate::TrustedProxies;
 use crate::hasher::Profile;
 use crate::keys;
 use crate::session::Policy;
@@ -55,7 +56,7 @@ settings! {
         "Folder of the store, the key file and the control socket";
     KEY_FILE = "LATCHKEY_KEY_FILE", "keys in the data folder", "a file that only its owner can read",
         "File of the master keys, made on first start";
-    LISTEN = "LATCHKEY_LISTEN", "127.0.0.1:8080", "a loopback address and a port; port 0 takes a free one",
+    LISTEN = "LATCHKEY_LISTEN", "127.0.0.1:8080", "an IP address and a port; port 0 takes a free one; off loopback it needs an https public URL",
         "Address to listen on";
     PUBLIC_URL = "LATCHKEY_PUBLIC_URL", "http:// and the address listened on", "https://HOST[:PORT], or http:// for loopback",
         "What browsers call this server; decides name and flags of the refresh cookie";
@@ -73,6 +74,12 @@ settings! {
         "Life of a session however often it is refreshed";
     ALLOWED_ORIGINS = "LATCHKEY_ALLOWED_ORIGINS", "none", "origins such as https://app.example.com, comma-separated",
         "Other sites whose pages may call this server";
+    TRUSTED_PROXIES = "LATCHKEY_TRUSTED_PROXIES", "none", "addresses and networks such as 10.0.0.0/8, comma-separated",
+        "Proxies whose X-Forwarded-For tells who sent a request";
+    MAX_CONNECTIONS = "LATCHKEY_MAX_CONNECTIONS", "1024", "1 to 65536",
+        "Connections at once";
+    MAX_CONNECTIONS_PER_ADDRESS = "LATCHKEY_MAX_CONNECTIONS_PER_ADDRESS", "256", "1 to 65536",
+        "Connections at once from one address; trusted proxies are exempt";
     ARGON2_SLOTS = "LATCHKEY_ARGON2_SLOTS", "one a core", "1 to 64",
         "How many passwords are hashed at once";
     ARGON2_PROFILE = "LATCHKEY_ARGON2_PROFILE", "standard", "standard (19 MiB a hash) or low-memory (7 MiB)",
@@ -100,6 +107,12 @@ pub struct Settings {
     pub policy: Policy,
     /// Other sites whose pages may call.
     pub allowed_origins: Vec<String>,
+    /// Proxies that are believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Connections at once from one address.
+    pub max_connections_per_address: usize,
     /// Password hashes at once.
     pub argon2_slots: usize,
     /// Cost of a password hash.
@@ -174,9 +187,12 @@ impl Given {
     pub fn resolve(&self) -> Result<Settings, SettingError> {
         let data = self.value(DATA).map_or_else(|| PathBuf::from("./latchkey-data"), PathBuf::from);
         let key_file = self.value(KEY_FILE).map_or_else(|| data.join(keys::FILE_NAME), PathBuf::from);
+        let public_url = self.parsed(PUBLIC_URL, |text| PublicUrl::parse(text).map_err(|e| e.to_string()))?;
+        let has_tls = public_url.as_ref().is_some_and(PublicUrl::is_https);
+        let listen = self.parsed(LISTEN, |text| listen_address(text, has_tls))?;
         Ok(Settings {
-            listen: self.parsed(LISTEN, loopback_address)?.unwrap_or(([127, 0, 0, 1], 8080).into()),
-            public_url: self.parsed(PUBLIC_URL, |text| PublicUrl::parse(text).map_err(|e| e.to_string()))?,
+            listen: listen.unwrap_or(([127, 0, 0, 1], 8080).into()),
+            public_url,
             issuer: self.parsed(ISSUER, token_text)?,
             audience: self.parsed(AUDIENCE, token_text)?,
             access_ttl_secs: self.number(ACCESS_TTL, 1..=86_400)?.unwrap_or(600),
@@ -186,6 +202,9 @@ impl Given {
                 lifetime_secs: self.number(LIFETIME, 1..=34_560_000)?.unwrap_or(2_592_000),
             },
             allowed_origins: self.parsed(ALLOWED_ORIGINS, origins)?.unwrap_or_default(),
+            trusted_proxies: self.parsed(TRUSTED_PROXIES, trusted_proxies)?.unwrap_or_default(),
+            max_connections: self.number(MAX_CONNECTIONS, 1..=65_536)?.unwrap_or(1024),
+            max_connections_per_address: self.number(MAX_CONNECTIONS_PER_ADDRESS, 1..=65_536)?.unwrap_or(256),
             argon2_slots: self.number(ARGON2_SLOTS, 1..=64)?.unwrap_or_else(cores),
             argon2_profile: self.parsed(ARGON2_PROFILE, profile)?.unwrap_or(Profile::Standard),
             data,
@@ -240,18 +259,24 @@ fn read_dotenv(path: &Path) -> Result<Vec<(String, String)>, SettingError> {
         .map_err(|_| SettingError(format!("{} has a line that is not NAME=VALUE", path.display())))
 }
 
-fn loopback_address(text: &str) -> Result<SocketAddr, String> {
+/// Listening where others can reach us takes an https public URL: that is how the administrator says that a proxy
+/// terminates TLS.
+fn listen_address(text: &str, has_tls: bool) -> Result<SocketAddr, String> {
     let address: SocketAddr = text
         .parse()
         .map_err(|_| "it has to be an IP address and a port, such as 127.0.0.1:8080".to_owned())?;
-    if !address.ip().is_loopback() {
+    if !address.ip().is_loopback() && !has_tls {
         return Err(
-            "this version listens on loopback only; put a reverse proxy that terminates TLS in front of it \
-             and set LATCHKEY_PUBLIC_URL"
+            "off loopback, passwords would travel in clear text; put a reverse proxy that terminates TLS in front, \
+             and set LATCHKEY_PUBLIC_URL to the https:// address it has"
                 .to_owned(),
         );
     }
     Ok(address)
+}
+
+fn trusted_proxies(text: &str) -> Result<TrustedProxies, String> {
+    TrustedProxies::parse(text).map_err(|entry| format!("`{entry}` is neither an address nor a network"))
 }
 
 fn token_text(text: &str) -> Result<String, String> {
@@ -362,7 +387,9 @@ mod tests {
 
     #[test]
     fn addresses_off_loopback_and_plain_http_urls_are_refused_with_advice() {
-        assert!(refusal(LISTEN, "0.0.0.0:8080").contains("loopback only"));
+        assert!(refusal(LISTEN, "0.0.0.0:8080").contains("clear text"));
+        let behind_a_proxy = [(LISTEN, "0.0.0.0:8080"), (PUBLIC_URL, "https://auth.example.com")];
+        assert!(given(&behind_a_proxy, "").unwrap().resolve().is_ok());
         assert!(refusal(LISTEN, "8080").contains("an IP address and a port"));
         assert!(refusal(PUBLIC_URL, "http://auth.example.com").contains("https://"));
         assert!(

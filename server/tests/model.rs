@@ -165,6 +165,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let sign_in = SignIn {
                     user: id_of(user),
                     verified: PasswordHash(String::new()),
+                    upgraded: None,
                     replaces: None,
                     id: SessionId::new(id_of(user), sign_ins.to_be_bytes()),
                     kid: 1,

@@ -25,18 +25,26 @@ pub struct Setup {
     program: PathBuf,
     settings: Vec<(String, String)>,
     file_limit_kib: Option<u64>,
+    descriptor_limit: Option<u32>,
 }
 
 impl Setup {
     /// The server `program` with its defaults; pass `env!("CARGO_BIN_EXE_server-under-test")`.
     pub fn new(program: &str) -> Self {
-        Self { program: program.into(), settings: Vec::new(), file_limit_kib: None }
+        Self { program: program.into(), settings: Vec::new(), file_limit_kib: None, descriptor_limit: None }
     }
 
     /// Sets `LATCHKEY_{name}`.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.settings.push((format!("LATCHKEY_{name}"), value.to_string()));
+        self
+    }
+
+    /// Lets the server open no more than so many files and sockets.
+    #[must_use]
+    pub fn with_descriptors(mut self, limit: u32) -> Self {
+        self.descriptor_limit = Some(limit);
         self
     }
 
@@ -148,15 +156,18 @@ impl Server {
 
     /// The server binary with these arguments, this folder and these settings, and nothing else from outside.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = match self.setup.file_limit_kib {
-            None => Command::new(&self.setup.program),
-            Some(kibibytes) => {
-                // Bash counts in KiB. The signal that would kill the process is ignored, so the write fails instead.
-                let script = format!("trap '' XFSZ; ulimit -f {kibibytes}; exec \"$0\" \"$@\"");
-                let mut bash = Command::new("bash");
-                bash.args(["-c", &script]).arg(&self.setup.program);
-                bash
-            }
+        let limits = [
+            // Bash counts in KiB. The signal that would kill the process is ignored, so the write fails instead.
+            self.setup.file_limit_kib.map(|kibibytes| format!("trap '' XFSZ; ulimit -f {kibibytes}; ")),
+            self.setup.descriptor_limit.map(|limit| format!("ulimit -n {limit}; ")),
+        ];
+        let script: String = limits.into_iter().flatten().collect();
+        let mut command = if script.is_empty() {
+            Command::new(&self.setup.program)
+        } else {
+            let mut bash = Command::new("bash");
+            bash.args(["-c", &format!("{script}exec \"$0\" \"$@\"")]).arg(&self.setup.program);
+            bash
         };
         command.args(arguments).current_dir(self.folder()).env_clear().stdin(Stdio::null());
         command.envs(self.setup.settings.iter().map(|(name, value)| (name, value)));

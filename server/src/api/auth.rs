@@ -1,18 +1,25 @@
 //! Log-in, refresh, logout and password change.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use token_core::RefreshToken;
 
+use super::outcome::Answer;
 use super::{App, Request, Response};
 use crate::audit::{Event, Occurrence};
-use crate::command::{self, SignIn};
+use crate::command::{self, Refreshed, SignIn};
 use crate::entropy;
 use crate::label;
+use crate::metrics::Count;
 use crate::password::Password;
 use crate::problem::{Code, Problem};
-use crate::session::{Decision, Declined, EndReason, Presented, Repetition, Rotation, Session, SessionId};
+use crate::session::{
+    self, Decision, Declined, EndReason, Presented, Repetition, Rotation, Session, SessionId,
+};
+use crate::throttle::{Attempt, Counted, Wait};
 use crate::time::UnixMillis;
-use crate::user::{NAME_LEN_MAX, Name, Role, User};
+use crate::user::{NAME_LEN_MAX, Name, Role, User, UserId};
 
 /// Lengths of an `Idempotency-Key` in visible ASCII characters.
 const RETRY_KEY_LEN: std::ops::RangeInclusive<usize> = 16..=64;
@@ -68,7 +75,7 @@ impl<'a> UserView<'a> {
 }
 
 /// `POST /api/auth/login`
-pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
+pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let body: LoginBody = request.json()?;
     if body.username.len() > NAME_LEN_MAX || body.password.is_too_long() {
         return Err(Problem::bad_request("the user name or the password is too long"));
@@ -78,44 +85,63 @@ pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Response, Proble
     }
     let replaces = app.cookie_token(request)?.and_then(|token| app.read_refresh_token(token));
 
-    // Unknown, disabled and empty take the way of a wrong password, argon2 run included.
-    let named = match body.username.parse::<Name>() {
-        Ok(name) => app.store.read(|reads| reads.user_named(&name))?,
+    let name = body.username.parse::<Name>();
+    let named = match &name {
+        Ok(name) => app.store.read(|reads| reads.user_named(name))?,
         Err(_) => None,
     };
+    let attempt = Attempt {
+        account: name.as_ref().map_or(body.username.as_str(), Name::folded),
+        address: request.client,
+        is_at_home: app.is_at_home(named.as_ref(), request)?,
+    };
+    let counted = app.throttled(attempt)?;
+
+    // Unknown, disabled and empty take the way of a wrong password, argon2 run included.
     let named_id = named.as_ref().map(|(id, _)| *id);
     let known = named.filter(|(_, user)| !user.disabled);
     let hash = known.as_ref().map(|(_, user)| &user.password_hash);
-    let is_right = app.hasher.verify(&body.password, hash)?;
-    let Some((user_id, user)) = known.filter(|_| is_right) else {
+    let is_right = app.hasher.verify(&body.password, hash);
+    if is_right != Ok(false) {
+        app.throttle.forgive(counted);
+    }
+    let Some((user_id, user)) = known.filter(|_| is_right == Ok(true)) else {
+        is_right?;
         log::info!("{}: log-in refused", request.id);
+        app.metrics.count(Count::SignInRefused);
         let refused = Occurrence { user: named_id, ..Occurrence::of(Event::SignInRefused) };
-        app.store.note(refused.from(request.peer.ip()), app.clock.now());
+        app.store.note(refused.from(request.client), app.clock.now());
         return Err(Code::InvalidCredentials.into());
     };
 
     let sign_in = SignIn {
         user: user_id,
+        // A busy pool is no reason to refuse: the next log-in upgrades the hash.
+        upgraded: app.hasher.upgrade(&body.password, &user.password_hash).unwrap_or_default(),
         verified: user.password_hash,
         replaces: replaces.map(|token| SessionId(token.session)),
         id: SessionId::new(user_id, entropy::bytes()),
         kid: app.keys.current().signing_kid(),
-        address: request.peer.ip(),
+        address: request.client,
         label: label::of_user_agent(request.field("user-agent")?.unwrap_or_default()),
     };
-    let (id, now, policy) = (sign_in.id, app.clock.now(), app.policy);
-    let opened = app.store.write(move |writes| command::sign_in(writes, &sign_in, now, &policy))?;
-    let (user, session) = opened.ok_or(Code::InvalidCredentials)?;
-    log::info!("{}: user {} signed in, session {}", request.id, user_id, id.handle());
-    app.grant(id, &user, &session, now, body.delivery, None)
+    let (id, now, policy, delivery) = (sign_in.id, app.clock.now(), app.policy, body.delivery);
+    let request_id = request.id.to_owned();
+    Ok(Answer::after_commit(
+        move |writes| command::sign_in(writes, &sign_in, now, &policy),
+        move |app, opened| {
+            let (user, session) = opened.ok_or(Code::InvalidCredentials)?;
+            log::info!("{request_id}: user {user_id} signed in, session {}", id.handle());
+            app.metrics.count(Count::SignedIn);
+            app.grant(id, &user, &session, now, delivery, None)
+        },
+    ))
 }
 
 /// `POST /api/auth/refresh`
-pub(super) fn refresh(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
+pub(super) fn refresh(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let retry_key = request.field("idempotency-key")?;
-    let is_valid_key =
-        |key: &str| RETRY_KEY_LEN.contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
-    if !retry_key.is_none_or(is_valid_key) {
+    if !retry_key.is_none_or(is_retry_key) {
         return Err(Problem::bad_request("an Idempotency-Key has 16 to 64 visible ASCII characters"));
     }
     let (token, delivery) = app.presented_token(request)?;
@@ -127,20 +153,29 @@ pub(super) fn refresh(app: &App, request: &Request<'_>) -> Result<Response, Prob
         retry_key: retry_key.and_then(|key| keys.retry_key(token.kid, key)),
         signing_kid: keys.signing_kid(),
     };
-    let (address, now, policy) = (request.peer.ip(), app.clock.now(), app.policy);
-    let refreshed =
-        app.store.write(move |writes| command::refresh(writes, id, presented, address, now, &policy))?;
-    note(request.id, id, &refreshed.decision);
-    match (refusal(&refreshed.decision), refreshed.current) {
-        (None, Some((user, session))) => {
-            app.grant(id, &user, &session, now, delivery, Some(&refreshed.decision))
-        }
-        (Some(code), _) => {
-            let is_over = matches!(refreshed.decision, Decision::End(_));
-            Err(Problem { clear_cookie: is_over && delivery == Delivery::Cookie, ..code.into() })
-        }
-        (None, None) => unreachable!("a decision that gives a token has a session and a user"),
-    }
+    let (address, now, policy) = (request.client, app.clock.now(), app.policy);
+    let request_id = request.id.to_owned();
+    Ok(Answer::after_commit(
+        move |writes| command::refresh(writes, id, presented, address, now, &policy),
+        move |app, refreshed| {
+            app.note(&request_id, id, &refreshed, address);
+            match (refusal(&refreshed.decision), refreshed.current) {
+                (None, Some((user, session))) => {
+                    app.grant(id, &user, &session, now, delivery, Some(&refreshed.decision))
+                }
+                (Some(code), _) => {
+                    let is_over = matches!(refreshed.decision, Decision::End(_));
+                    Err(Problem { clear_cookie: is_over && delivery == Delivery::Cookie, ..code.into() })
+                }
+                (None, None) => unreachable!("a decision that gives a token has a session and a user"),
+            }
+        },
+    ))
+}
+
+/// Whether this can be an `Idempotency-Key`: 16 to 64 visible ASCII characters.
+pub fn is_retry_key(key: &str) -> bool {
+    RETRY_KEY_LEN.contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// The answer a decision that gives nothing turns into.
@@ -155,36 +190,20 @@ fn refusal(decision: &Decision) -> Option<Code> {
     }
 }
 
-/// Tells the log what an administrator wants to know about a refresh.
-fn note(request_id: &str, id: SessionId, decision: &Decision) {
-    let handle = id.handle();
-    match decision {
-        Decision::Rotate(_, Rotation::Current) | Decision::Repeat(Repetition::Unrotated) => {
-            log::debug!("{request_id}: session {handle} refreshed");
-        }
-        Decision::Rotate(_, Rotation::Ahead) => {
-            log::warn!("{request_id}: session {handle} was behind its token and has been healed");
-        }
-        Decision::Repeat(repetition) => {
-            log::info!("{request_id}: session {handle} refreshed, {repetition:?}");
-        }
-        Decision::Decline(reason) => log::info!("{request_id}: session {handle} declined, {reason:?}"),
-        Decision::End(EndReason::Reused) => {
-            log::warn!("{request_id}: session {handle} revoked: a spent refresh token was presented");
-        }
-        Decision::End(reason) => log::info!("{request_id}: session {handle} is over, {reason:?}"),
-    }
-}
-
 /// `POST /api/auth/logout`: 204 always, also for a dead or foreign token (RFC 7009 §2.2).
-pub(super) fn logout(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
+pub(super) fn logout(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let (token, _) = app.presented_token(request)?;
-    if let Some(token) = token {
-        let (id, now) = (SessionId(token.session), app.clock.now());
-        app.store.write(move |writes| command::end_session(writes, id.user(), id, Event::SignedOut, now))?;
-        log::info!("{}: session {} signed out", request.id, id.handle());
-    }
-    Ok(Response::no_content().with("Set-Cookie", app.cookie.clear()))
+    let signed_out = |app: &App| Response::no_content().with("Set-Cookie", app.cookie.clear());
+    let Some(token) = token else { return Ok(signed_out(app).into()) };
+    let (id, now) = (SessionId(token.session), app.clock.now());
+    let request_id = request.id.to_owned();
+    Ok(Answer::after_commit(
+        move |writes| command::end_session(writes, id.user(), id, Event::SignedOut, now),
+        move |app, _| {
+            log::info!("{request_id}: session {} signed out", id.handle());
+            Ok(signed_out(app))
+        },
+    ))
 }
 
 #[derive(Deserialize)]
@@ -195,29 +214,40 @@ struct PasswordBody {
 }
 
 /// `POST /api/auth/password`: every other session ends in the same commit.
-pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
+pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let principal = app.authenticate(request)?;
     let body: PasswordBody = request.json()?;
     if body.current.is_too_long() {
         return Err(Problem::bad_request("the current password is too long"));
     }
+    let name: Name = principal.user.name.parse().expect("a stored name is valid");
+    let attempt = Attempt { account: name.folded(), address: request.client, is_at_home: true };
+    let counted = app.throttled(attempt)?;
     let verified = principal.user.password_hash;
-    if !app.hasher.verify(&body.current, Some(&verified))? {
+    let is_right = app.hasher.verify(&body.current, Some(&verified));
+    if is_right != Ok(false) {
+        app.throttle.forgive(counted);
+    }
+    if !is_right? {
         return Err(Code::WrongPassword.into());
     }
-    let name: Name = principal.user.name.parse().expect("a stored name is valid");
     let reasons = body.new.weaknesses(&name);
     if !reasons.is_empty() {
         return Err(Problem { reasons, ..Code::WeakPassword.into() });
     }
     let new = app.hasher.hash(&body.new)?;
     let (id, now) = (principal.id, app.clock.now());
-    let changed = app.store.write(move |writes| command::change_password(writes, id, &verified, new, now))?;
-    if !changed {
-        return Err(Code::InvalidToken.into());
-    }
-    log::info!("{}: user {} changed the password", request.id, id.user());
-    Ok(Response::no_content())
+    let request_id = request.id.to_owned();
+    Ok(Answer::after_commit(
+        move |writes| command::change_password(writes, id, &verified, new, now),
+        move |_, changed| {
+            if !changed {
+                return Err(Code::InvalidToken.into());
+            }
+            log::info!("{request_id}: user {} changed the password", id.user());
+            Ok(Response::no_content())
+        },
+    ))
 }
 
 #[derive(Default, Deserialize)]
@@ -227,6 +257,62 @@ struct TokenBody {
 }
 
 impl App {
+    /// Counts an attempt to sign in, or refuses it because too many have failed.
+    fn throttled(&self, attempt: Attempt<'_>) -> Result<Counted, Problem> {
+        self.throttle.begin(attempt, self.clock.now()).map_err(|Wait(secs)| {
+            self.metrics.count(Count::Throttled);
+            Problem { wait_secs: Some(secs), ..Code::Throttled.into() }
+        })
+    }
+
+    /// Whether a session of this user lives at the address of the request.
+    fn is_at_home(&self, named: Option<&(UserId, User)>, request: &Request<'_>) -> Result<bool, Problem> {
+        // An unknown user is looked for as well, so that the look tells nothing.
+        let id = named.map_or(UserId(0), |(id, _)| *id);
+        let (sessions, now) = (self.store.read(|reads| reads.sessions_of(id))?, self.clock.now());
+        let user = named.map(|(_, user)| user);
+        let lives_here = |session: &Session| {
+            session.address == session::canonical(request.client) && session.end_reason(user, now).is_none()
+        };
+        Ok(sessions.iter().any(|(_, session)| lives_here(session)))
+    }
+
+    /// Tells log and counters what an administrator wants to know about a refresh.
+    fn note(&self, request_id: &str, id: SessionId, refreshed: &Refreshed, address: IpAddr) {
+        let handle = id.handle();
+        match &refreshed.decision {
+            Decision::Rotate(_, Rotation::Current) => {
+                self.metrics.count(Count::Rotated);
+                log::debug!("{request_id}: session {handle} refreshed");
+            }
+            Decision::Repeat(Repetition::Unrotated) => {
+                log::debug!("{request_id}: session {handle} refreshed");
+            }
+            Decision::Rotate(_, Rotation::Ahead) => {
+                self.metrics.count(Count::Rotated);
+                log::warn!("{request_id}: session {handle} was behind its token and has been healed");
+            }
+            Decision::Repeat(repetition) => {
+                let rotated_here = refreshed
+                    .current
+                    .as_ref()
+                    .is_some_and(|(_, session)| session.address == session::canonical(address));
+                self.metrics.count(match repetition {
+                    Repetition::Retried => Count::Retried,
+                    _ if rotated_here => Count::Concurrent,
+                    _ => Count::ConcurrentElsewhere,
+                });
+                log::info!("{request_id}: session {handle} refreshed, {repetition:?}");
+            }
+            Decision::Decline(reason) => log::info!("{request_id}: session {handle} declined, {reason:?}"),
+            Decision::End(EndReason::Reused) => {
+                self.metrics.count(Count::Reused);
+                log::warn!("{request_id}: session {handle} revoked: a spent refresh token was presented");
+            }
+            Decision::End(reason) => log::info!("{request_id}: session {handle} is over, {reason:?}"),
+        }
+    }
+
     /// The refresh token of a request whose tag is right, and where it came from, which is where the answer goes.
     fn presented_token(&self, request: &Request<'_>) -> Result<(Option<RefreshToken>, Delivery), Problem> {
         let body: TokenBody = if request.body.is_empty() { TokenBody::default() } else { request.json()? };
@@ -245,7 +331,7 @@ impl App {
 
     fn cookie_token<'a>(&self, request: &Request<'a>) -> Result<Option<&'a str>, Problem> {
         self.cookie
-            .find(request.all("cookie"))
+            .find(request.all("cookie").map(str::as_bytes))
             .map_err(|_| Problem::bad_request("the refresh cookie is there twice"))
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -51,12 +51,14 @@ pub struct Request<'a> {
     pub method: Method,
     /// The path of the target, without the query.
     pub path: &'a str,
-    /// Every field, names in lower case.
-    pub fields: &'a [(String, String)],
+    /// The fields, names in lower case.
+    pub fields: &'a [(&'a str, &'a str)],
     /// The body, at most [`BODY_LEN_MAX`] bytes.
     pub body: &'a [u8],
-    /// Who sent it.
-    pub peer: SocketAddr,
+    /// Who sent it, seen through trusted proxies.
+    pub client: IpAddr,
+    /// Whether a proxy, trusted or not, passed it on.
+    pub is_forwarded: bool,
 }
 
 /// What a request carries is secret: cookies, tokens, passwords.
@@ -81,12 +83,12 @@ impl<'a> Request<'a> {
 
     /// Every value of a field that may be there more than once.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
+        self.fields.iter().filter(move |(field, _)| *field == name).map(|(_, value)| *value)
     }
 
     /// Whether a browser sent it: only browsers send Origin and Sec-Fetch-*, and always do with a POST.
     pub fn is_from_browser(&self) -> bool {
-        self.fields.iter().any(|(name, _)| name == "origin" || name.starts_with("sec-fetch-"))
+        self.fields.iter().any(|(name, _)| *name == "origin" || name.starts_with("sec-fetch-"))
     }
 
     /// The body as JSON.
@@ -148,9 +150,13 @@ impl Response {
         Self { status: 204, fields, body: Cow::Borrowed(b"") }
     }
 
-    /// 200 with a line of text.
-    pub fn text(body: &'static str) -> Self {
-        let mut response = Self::with_body(200, "text/plain; charset=utf-8", Cow::Borrowed(body.as_bytes()));
+    /// 200 with plain text.
+    pub fn text(body: impl Into<Cow<'static, str>>) -> Self {
+        let body = match body.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
+        let mut response = Self::with_body(200, "text/plain; charset=utf-8", body);
         response.set("Cache-Control", "no-store");
         response
     }

@@ -3,10 +3,15 @@
 mod auth;
 mod guard;
 mod message;
+mod outcome;
 mod sessions;
 mod token;
+mod watch;
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::administration::Office;
 use crate::clock::Clock;
@@ -14,12 +19,17 @@ use crate::cookie::RefreshCookie;
 use crate::entropy;
 use crate::hasher::Hasher;
 use crate::keys::KeyRing;
+use crate::metrics::Metrics;
 use crate::problem::{Code, Problem};
 use crate::session::Policy;
 use crate::site::{self, PublicUrl};
 use crate::store::{Store, StoreError};
+use crate::throttle::Throttle;
 use crate::web;
+pub use auth::is_retry_key;
 pub use message::{BODY_LEN_MAX, Method, Request, Response};
+use outcome::{Answer, Finish};
+pub use outcome::{Commit, Committed, Outcome};
 
 /// Everything a handler works with.
 #[derive(Debug)]
@@ -42,6 +52,10 @@ pub struct App {
     pub allowed_origins: Vec<String>,
     /// How the refresh cookie is set and read.
     pub cookie: RefreshCookie,
+    /// Slows down who guesses passwords.
+    pub throttle: Throttle,
+    /// Counts what happens.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What every access token says.
@@ -55,26 +69,49 @@ pub struct TokenTerms {
     pub access_ttl_secs: u64,
 }
 
-type Handler = fn(&App, &Request<'_>) -> Result<Response, Problem>;
+/// Which queue a request stands in: slow work has one of its own, so that it never delays fast work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lane {
+    /// Answered from memory or by a look at the store.
+    Reads,
+    /// Answered after a commit.
+    Writes,
+    /// Answered after argon2 has run.
+    LogIns,
+}
 
-/// Every path and what answers it; `{handle}` stands for one segment.
-const ROUTES: &[(&str, &[(Method, Handler)])] = &[
-    ("/api/auth/login", &[(Method::Post, auth::login)]),
-    ("/api/auth/refresh", &[(Method::Post, auth::refresh)]),
-    ("/api/auth/logout", &[(Method::Post, auth::logout)]),
-    ("/api/auth/logout-all", &[(Method::Post, sessions::end_all)]),
-    ("/api/auth/password", &[(Method::Post, auth::change_password)]),
-    ("/api/auth/sessions", &[(Method::Get, sessions::list)]),
-    ("/api/auth/sessions/{handle}", &[(Method::Delete, sessions::end_one)]),
-    ("/api/me", &[(Method::Get, sessions::me)]),
-    ("/healthz", &[(Method::Get, |_, _| Ok(Response::text("ok\n")))]),
-    ("/readyz", &[(Method::Get, ready)]),
-    ("/", &[(Method::Get, |_, _| Ok(web::page()))]),
-    ("/page.js", &[(Method::Get, |_, _| Ok(web::page_script()))]),
-    ("/session.js", &[(Method::Get, |_, _| Ok(web::session_module()))]),
-    ("/style.css", &[(Method::Get, |_, _| Ok(web::style()))]),
-    ("/icon.svg", &[(Method::Get, |_, _| Ok(web::icon()))]),
+type Handler = fn(&App, &Request<'_>) -> Result<Answer, Problem>;
+
+/// A path and what answers each of its methods.
+type Route = (&'static str, &'static [(Method, Lane, Handler)]);
+
+/// Every route; `{handle}` stands for one segment.
+const ROUTES: &[Route] = &[
+    ("/api/me", &[(Method::Get, Lane::Reads, sessions::me)]),
+    ("/api/auth/refresh", &[(Method::Post, Lane::Writes, auth::refresh)]),
+    ("/api/auth/login", &[(Method::Post, Lane::LogIns, auth::login)]),
+    ("/api/auth/logout", &[(Method::Post, Lane::Writes, auth::logout)]),
+    ("/api/auth/logout-all", &[(Method::Post, Lane::Writes, sessions::end_all)]),
+    ("/api/auth/password", &[(Method::Post, Lane::LogIns, auth::change_password)]),
+    ("/api/auth/sessions", &[(Method::Get, Lane::Reads, sessions::list)]),
+    ("/api/auth/sessions/{handle}", &[(Method::Delete, Lane::Writes, sessions::end_one)]),
+    ("/healthz", &[(Method::Get, Lane::Reads, |_, _| Ok(Response::text("ok\n").into()))]),
+    ("/readyz", &[(Method::Get, Lane::Reads, watch::ready)]),
+    ("/metrics", &[(Method::Get, Lane::Reads, watch::metrics)]),
+    ("/", &[(Method::Get, Lane::Reads, |_, _| Ok(web::page().into()))]),
+    ("/page.js", &[(Method::Get, Lane::Reads, |_, _| Ok(web::page_script().into()))]),
+    ("/session.js", &[(Method::Get, Lane::Reads, |_, _| Ok(web::session_module().into()))]),
+    ("/style.css", &[(Method::Get, Lane::Reads, |_, _| Ok(web::style().into()))]),
+    ("/icon.svg", &[(Method::Get, Lane::Reads, |_, _| Ok(web::icon().into()))]),
 ];
+
+/// The lane of a request, going by its method and the path of its target. What will be refused is read.
+pub fn lane_of(method: &str, target: &str) -> Lane {
+    let path = target.split('?').next().unwrap_or_default();
+    let methods = ROUTES.iter().find(|(route, _)| matches(route, path)).map(|(_, methods)| *methods);
+    let known = methods.unwrap_or_default().iter().find(|(known, ..)| known.as_str() == method);
+    known.map_or(Lane::Reads, |(_, lane, _)| *lane)
+}
 
 impl App {
     /// What administration works with.
@@ -93,26 +130,24 @@ impl App {
         self.clock.secs_behind() > CLOCK_BEHIND_SECS
     }
 
-    /// Answers a request; never fails, a refusal is an answer too.
-    pub fn answer(&self, request: &Request<'_>) -> Response {
-        let mut response = self.route(request).unwrap_or_else(|problem| self.refusal(&problem, request));
-        if let Some(origin) = self.listed_origin(request) {
-            response.set("Access-Control-Allow-Origin", origin);
-            response.set("Access-Control-Allow-Credentials", "true");
-            response.set("Access-Control-Expose-Headers", "Retry-After, WWW-Authenticate");
-            response.set("Vary", "Origin");
+    /// Answers a request, or says which command has to be committed first; a refusal is an answer too.
+    pub fn answer(&self, request: &Request<'_>) -> Outcome {
+        let finish = Finish::of(self, request);
+        match self.route(request) {
+            Ok(Answer::Now(response)) => Outcome::Answered(finish.apply(self, Ok(response))),
+            Ok(Answer::AfterCommit(command)) => Outcome::Committing(Commit { command, finish }),
+            Err(problem) => Outcome::Answered(finish.apply(self, Err(problem))),
         }
-        response
     }
 
-    fn route(&self, request: &Request<'_>) -> Result<Response, Problem> {
+    fn route(&self, request: &Request<'_>) -> Result<Answer, Problem> {
         let (_, methods) =
             ROUTES.iter().find(|(route, _)| matches(route, request.path)).ok_or(Code::NotFound)?;
         if request.method == Method::Options && self.listed_origin(request).is_some() {
-            return Ok(preflight(methods));
+            return Ok(preflight(methods).into());
         }
         let method = if request.method == Method::Head { Method::Get } else { request.method };
-        let Some((_, handler)) = methods.iter().find(|(known, _)| *known == method) else {
+        let Some((_, _, handler)) = methods.iter().find(|(known, ..)| *known == method) else {
             let allow = Some(method_list(methods));
             return Err(Problem { allow, ..Code::MethodNotAllowed.into() });
         };
@@ -137,8 +172,8 @@ impl App {
         self.allowed_origins.iter().any(|allowed| allowed == origin).then_some(origin)
     }
 
-    fn refusal(&self, problem: &Problem, request: &Request<'_>) -> Response {
-        let mut response = Response::problem(problem, request.id);
+    fn refusal(&self, problem: &Problem, request_id: &str) -> Response {
+        let mut response = Response::problem(problem, request_id);
         if problem.clear_cookie {
             response.set("Set-Cookie", self.cookie.clear());
         }
@@ -149,23 +184,12 @@ impl App {
 /// Further behind than this and the system clock is not to be trusted, in seconds.
 const CLOCK_BEHIND_SECS: u64 = 600;
 
-/// `GET /readyz`, for whoever watches over the server on this machine.
-fn ready(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
-    let is_forwarded =
-        request.fields.iter().any(|(name, _)| name == "forwarded" || name.starts_with("x-forwarded-"));
-    if is_forwarded || !request.peer.ip().is_loopback() {
-        return Err(Code::NotFound.into());
-    }
-    if app.is_clock_behind() {
-        return Err(Problem::new(Code::NotReady, "the system clock is behind; see `latchkey clock accept`"));
-    }
-    app.store.read(|reads| reads.has_users())?;
-    Ok(Response::text("ready\n"))
-}
-
-/// A random id for a request, 16 hexadecimal digits, for the log and the answer.
+/// An id for a request, 16 hexadecimal digits, for the log and the answer. Unique, and no secret.
 pub fn request_id() -> String {
-    format!("{:016x}", u64::from_ne_bytes(entropy::bytes()))
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(u64::from_ne_bytes(entropy::bytes())));
+    // An odd step visits every number before it comes back, and neighbours look unlike.
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+    format!("{:016x}", NEXT.fetch_add(STEP, Ordering::Relaxed))
 }
 
 /// Whether a path is the one of a route, where `{handle}` stands for one segment that is not empty.
@@ -178,8 +202,8 @@ fn matches(route: &str, path: &str) -> bool {
     }
 }
 
-fn method_list(methods: &[(Method, Handler)]) -> String {
-    let mut names: Vec<_> = methods.iter().map(|(method, _)| method.as_str()).collect();
+fn method_list(methods: &[(Method, Lane, Handler)]) -> String {
+    let mut names: Vec<_> = methods.iter().map(|(method, ..)| method.as_str()).collect();
     if names.contains(&"GET") {
         names.push("HEAD");
     }
@@ -187,7 +211,7 @@ fn method_list(methods: &[(Method, Handler)]) -> String {
 }
 
 /// The answer to a browser that asks before a cross-origin request (Fetch, CORS-preflight).
-fn preflight(methods: &[(Method, Handler)]) -> Response {
+fn preflight(methods: &[(Method, Lane, Handler)]) -> Response {
     let mut response = Response::no_content();
     response.set("Access-Control-Allow-Methods", method_list(methods));
     response.set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key");
@@ -222,6 +246,15 @@ impl fmt::Display for Method {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slow_work_has_lanes_of_its_own() {
+        assert_eq!(lane_of("POST", "/api/auth/login?x=1"), Lane::LogIns);
+        assert_eq!(lane_of("POST", "/api/auth/refresh"), Lane::Writes);
+        assert_eq!(lane_of("DELETE", "/api/auth/sessions/AAAA"), Lane::Writes);
+        assert_eq!(lane_of("GET", "/api/auth/login"), Lane::Reads);
+        assert_eq!(lane_of("GET", "/nowhere"), Lane::Reads);
+    }
 
     #[test]
     fn a_handle_is_one_segment() {

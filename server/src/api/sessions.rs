@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::auth::UserView;
+use super::outcome::Answer;
 use super::{App, Request, Response};
 use crate::audit::Event;
 use crate::command;
@@ -22,7 +23,7 @@ struct SessionView {
 }
 
 /// `GET /api/me`
-pub(super) fn me(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
+pub(super) fn me(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     #[derive(Serialize)]
     struct Me<'a> {
         user: UserView<'a>,
@@ -34,11 +35,12 @@ pub(super) fn me(app: &App, request: &Request<'_>) -> Result<Response, Problem> 
         user: UserView::new(principal.id, &principal.user),
         session: principal.id.handle(),
         session_expires: principal.session.ends().as_secs(),
-    }))
+    })
+    .into())
 }
 
 /// `GET /api/auth/sessions`: the living ones, last used first.
-pub(super) fn list(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
+pub(super) fn list(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let principal = app.authenticate(request)?;
     let mut sessions = app.store.read(|reads| reads.sessions_of(principal.id.user()))?;
     sessions.retain(|(_, session)| session.end_reason(Some(&principal.user), principal.now).is_none());
@@ -55,31 +57,42 @@ pub(super) fn list(app: &App, request: &Request<'_>) -> Result<Response, Problem
             label: session.label,
         })
         .collect();
-    Ok(Response::json(&views))
+    Ok(Response::json(&views).into())
 }
 
 /// `DELETE /api/auth/sessions/{handle}`: 404 also for somebody else's session, so that handles cannot be probed.
-pub(super) fn end_one(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
+pub(super) fn end_one(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let principal = app.authenticate(request)?;
     let (_, handle) = request.path.rsplit_once('/').ok_or(Code::NotFound)?;
     let id = SessionId::from_handle(handle).ok_or(Code::NotFound)?;
-    let (owner, now) = (principal.id.user(), principal.now);
-    if !app.store.write(move |writes| command::end_session(writes, owner, id, Event::SignedOut, now))? {
-        return Err(Code::NotFound.into());
-    }
-    log::info!("{}: user {owner} ended session {}", request.id, id.handle());
-    let mut response = Response::no_content();
-    if id == principal.id {
-        response.set("Set-Cookie", app.cookie.clear());
-    }
-    Ok(response)
+    let (own, owner, now) = (principal.id, principal.id.user(), principal.now);
+    let request_id = request.id.to_owned();
+    Ok(Answer::after_commit(
+        move |writes| command::end_session(writes, owner, id, Event::SignedOut, now),
+        move |app, was_alive| {
+            if !was_alive {
+                return Err(Code::NotFound.into());
+            }
+            log::info!("{request_id}: user {owner} ended session {}", id.handle());
+            let mut response = Response::no_content();
+            if id == own {
+                response.set("Set-Cookie", app.cookie.clear());
+            }
+            Ok(response)
+        },
+    ))
 }
 
 /// `POST /api/auth/logout-all`
-pub(super) fn end_all(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
+pub(super) fn end_all(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let principal = app.authenticate(request)?;
     let (owner, now) = (principal.id.user(), principal.now);
-    app.store.write(move |writes| command::end_all_sessions(writes, owner, now))?;
-    log::info!("{}: user {owner} signed out everywhere", request.id);
-    Ok(Response::no_content().with("Set-Cookie", app.cookie.clear()))
+    let request_id = request.id.to_owned();
+    Ok(Answer::after_commit(
+        move |writes| command::end_all_sessions(writes, owner, now),
+        move |app, ()| {
+            log::info!("{request_id}: user {owner} signed out everywhere");
+            Ok(Response::no_content().with("Set-Cookie", app.cookie.clear()))
+        },
+    ))
 }

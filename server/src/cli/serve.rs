@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -15,21 +16,27 @@ use crate::clock::Clock;
 use crate::control::Control;
 use crate::cookie::RefreshCookie;
 use crate::folder::{self, Opened};
+use crate::gate::{Gate, Limits};
 use crate::hasher::Hasher;
-use crate::http::Http;
 use crate::keys::KeyRing;
+use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::site::PublicUrl;
 use crate::store::Reads;
 use crate::sweeper::Sweeper;
+use crate::throttle::Throttle;
 
 /// A grace period should exceed the life of a request: 10 s for an attempt and 5 s in the server.
 const GRACE_ADVISED_SECS: u64 = 15;
+
+/// Descriptors kept for the store, the key file, the lanes' pipes, commands and the log.
+const DESCRIPTORS_OF_OURS: usize = 48;
 
 /// Why the server stops.
 enum Stop {
     Signal,
     StoreFailed,
+    GateFailed,
 }
 
 pub(super) fn serve(settings: &Settings) -> Result<(), Failure> {
@@ -45,10 +52,11 @@ pub(super) fn serve(settings: &Settings) -> Result<(), Failure> {
     stop_on_signals(stop.clone())?;
 
     let is_new = !folder::exists(settings);
+    let store_failed = stop.clone();
     let opened = perform::open_folder(settings, move |error| {
         log::error!("{error}");
         // The receiver lives as long as the server does.
-        let _ = stop.send(Stop::StoreFailed);
+        let _ = store_failed.send(Stop::StoreFailed);
     })?;
     let app = Arc::new(assemble(settings, opened, address)?);
     app.check_token_room()
@@ -58,13 +66,17 @@ pub(super) fn serve(settings: &Settings) -> Result<(), Failure> {
     let control = Control::start(&settings.data, Arc::clone(&app))
         .map_err(|error| format!("no control socket can be made in {}: {error}", settings.data.display()))?;
     let sweeper = Sweeper::start(Arc::clone(&app))?;
-    let http = Http::start(listener, &app, Hasher::capacity(settings.argon2_slots))?;
+    let gate_failed = move || {
+        let _ = stop.send(Stop::GateFailed);
+    };
+    let gate = Gate::start(listener, &settings.data, &app, limits(settings), gate_failed)
+        .map_err(|error| format!("the gate cannot be opened: {error}"))?;
     greet(settings, &app, address, is_new)?;
 
     let reason = stopped.recv();
     log::info!("stopping");
     drop(control);
-    http.stop();
+    gate.stop();
     drop(sweeper);
     // The last handle, unless a client hung: dropping it writes what still waits and closes the store.
     drop(app);
@@ -74,8 +86,36 @@ pub(super) fn serve(settings: &Settings) -> Result<(), Failure> {
                 .to_owned(),
             code: exit::STORE_FAILED,
         }),
+        Ok(Stop::GateFailed) => Err("the gate has failed, which is a bug; the log says how".into()),
         Ok(Stop::Signal) | Err(_) => Ok(()),
     }
+}
+
+/// The limits of the gate, within what the operating system lets a process open.
+fn limits(settings: &Settings) -> Limits {
+    let descriptors = raise_descriptor_limit();
+    let connections = settings.max_connections.min(descriptors.saturating_sub(DESCRIPTORS_OF_OURS).max(1));
+    if connections < settings.max_connections {
+        log::warn!(
+            "the limit of {descriptors} open files leaves room for {connections} connections; raise it with \
+             `ulimit -n` or lower LATCHKEY_MAX_CONNECTIONS"
+        );
+    }
+    Limits {
+        connections,
+        connections_per_address: settings.max_connections_per_address,
+        trusted_proxies: settings.trusted_proxies.clone(),
+        log_ins: settings.argon2_slots,
+        waiting_log_ins: Hasher::capacity(settings.argon2_slots) - settings.argon2_slots,
+    }
+}
+
+/// Raises the soft limit of open files to the hard one; returns the limit in force.
+fn raise_descriptor_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let in_force = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    in_force.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX))
 }
 
 fn assemble(settings: &Settings, opened: Opened, address: SocketAddr) -> Result<App, Failure> {
@@ -92,6 +132,8 @@ fn assemble(settings: &Settings, opened: Opened, address: SocketAddr) -> Result<
         cookie: RefreshCookie::new(&public_url),
         public_url,
         allowed_origins: settings.allowed_origins.clone(),
+        throttle: Throttle::default(),
+        metrics: Arc::new(Metrics::default()),
     })
 }
 

@@ -247,6 +247,7 @@ impl Run {
                 let sign_in = SignIn {
                     user: ALICE,
                     verified: PasswordHash("hash".to_owned()),
+                    upgraded: None,
                     replaces: None,
                     id,
                     kid: 1,

@@ -118,6 +118,16 @@ impl Store {
         self.writer.run(command)
     }
 
+    /// The same for a caller that does not wait: `then` is called exactly once, from the writer's thread unless the
+    /// queue is full. It should be quick.
+    pub fn write_then<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut Writes<'_>) -> Result<T, StoreError> + Send + 'static,
+        then: impl FnOnce(Result<T, StoreError>) + Send + 'static,
+    ) {
+        self.writer.run_then(command, then);
+    }
+
     /// Gives the audit logs the key that their entries are bound with; without one, what is to be noted waits.
     pub fn use_audit_key(&self, key: AuditKey) {
         self.writer.use_audit_key(key);

@@ -1,6 +1,7 @@
 //! The one thread that writes: it commits together whatever queued while the last commit ran, then answers.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +19,9 @@ const QUEUE_LEN: usize = 1024;
 /// Most commands in one commit. More would only make the first of them wait longer.
 const BATCH_LEN: usize = 256;
 
-/// A command and the way to answer it: run inside the transaction, it returns what to do after the commit.
-type Job = Box<dyn FnOnce(&mut Writes<'_>) -> Result<Reply, StoreError> + Send>;
+/// A command and the way to answer it: run inside the transaction, it returns what to do after the commit; handed an
+/// error instead, it answers with that.
+type Job = Box<dyn FnOnce(Result<&mut Writes<'_>, StoreError>) -> Result<Reply, StoreError> + Send>;
 
 /// Called after the commit; dropped uncalled when the batch failed, which its receiver notices.
 type Reply = Box<dyn FnOnce() + Send>;
@@ -72,7 +74,7 @@ impl Writer {
         command: impl FnOnce(&mut Writes<'_>) -> Result<(), StoreError> + Send + 'static,
     ) {
         let job: Job = Box::new(move |writes| {
-            command(writes)?;
+            writes.and_then(command)?;
             Ok(Box::new(|| {}))
         });
         let queue = self.queue.as_ref().expect("the queue is open until drop");
@@ -84,19 +86,56 @@ impl Writer {
         command: impl FnOnce(&mut Writes<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = mpsc::sync_channel(1);
-        let job: Job = Box::new(move |writes| {
-            let outcome = command(writes)?;
-            Ok(Box::new(move || {
-                // A caller that has gone away needs no answer.
-                let _ = answer.send(outcome);
-            }))
+        self.run_then(command, move |outcome| {
+            // A caller that has gone away needs no answer.
+            let _ = answer.send(outcome);
+        });
+        answered.recv().map_err(|_| stopped())?
+    }
+
+    /// Queues a command; `then` is called exactly once, after its commit or when it is clear that there is none.
+    pub(super) fn run_then<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut Writes<'_>) -> Result<T, StoreError> + Send + 'static,
+        then: impl FnOnce(Result<T, StoreError>) + Send + 'static,
+    ) {
+        let promise = Promise { then: Some(then), outcome: PhantomData };
+        let job: Job = Box::new(move |writes| match writes {
+            Ok(writes) => {
+                let outcome = command(writes)?;
+                Ok(Box::new(move || promise.keep(Ok(outcome))))
+            }
+            Err(refusal) => {
+                promise.keep(Err(refusal));
+                Ok(Box::new(|| {}))
+            }
         });
         let queue = self.queue.as_ref().expect("the queue is open until drop");
-        queue.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Full,
-            TrySendError::Disconnected(_) => stopped(),
-        })?;
-        answered.recv().map_err(|_| stopped())
+        if let Err(TrySendError::Full(job)) = queue.try_send(job) {
+            let _ = job(Err(StoreError::Full));
+        }
+    }
+}
+
+/// A callback that is told of a failure when it is dropped uncalled, with the job it belongs to.
+struct Promise<T, F: FnOnce(Result<T, StoreError>)> {
+    then: Option<F>,
+    outcome: PhantomData<fn(T)>,
+}
+
+impl<T, F: FnOnce(Result<T, StoreError>)> Promise<T, F> {
+    fn keep(mut self, outcome: Result<T, StoreError>) {
+        if let Some(then) = self.then.take() {
+            then(outcome);
+        }
+    }
+}
+
+impl<T, F: FnOnce(Result<T, StoreError>)> Drop for Promise<T, F> {
+    fn drop(&mut self) {
+        if let Some(then) = self.then.take() {
+            then(Err(stopped()));
+        }
     }
 }
 
@@ -127,11 +166,11 @@ fn commit_until_closed(
     while let Ok(first) = jobs.recv() {
         let transaction = database.begin_write()?;
         let mut writes = Writes::begin(&transaction, &mut waiting)?;
-        let mut replies = vec![first(&mut writes)?];
+        let mut replies = vec![first(Ok(&mut writes))?];
         while replies.len() < BATCH_LEN
             && let Ok(job) = jobs.try_recv()
         {
-            replies.push(job(&mut writes)?);
+            replies.push(job(Ok(&mut writes))?);
         }
         if writes.finish(current(audit_key).as_ref())? {
             transaction.commit()?;

@@ -1,0 +1,439 @@
+//! The gate: one thread that owns every client's socket and lets only whole, small, valid requests through to tiny_http.
+//!
+//! tiny_http reads what anybody sends, as slowly as they send it, on a thread of its own for each connection. So it
+//! sits behind private Unix sockets, one server for each lane, and sees the requests that [`parse`] has passed, in
+//! the one spelling of [`forward`], one after another in a few pipes that never close.
+
+mod answer;
+mod client;
+mod crowd;
+pub mod forward;
+mod lane;
+pub mod parse;
+mod proxies;
+
+use std::io::{self, ErrorKind, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::api::{self, App};
+use crate::clock::Uptime;
+use crate::cookie::RefreshCookie;
+use crate::http::Server;
+use crate::metrics::{Count, Metrics};
+use crate::problem::{Code, Problem};
+use client::{Over, Phase};
+pub(crate) use crowd::network_of;
+use crowd::{Crowd, Room};
+use forward::Sender;
+use lane::{Capacity, Lane, Ticket};
+use parse::{Parsed, Refusal};
+pub use proxies::TrustedProxies;
+
+/// How long a stop waits for requests that are being received, answered or sent, in milliseconds.
+const STOP_PATIENCE_MS: u64 = 4_000;
+
+/// How long accepting pauses when descriptors have run out, in milliseconds.
+const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// How often deadlines are looked at, in milliseconds.
+const TICK_MS: u64 = 100;
+
+/// Connections the operating system keeps for us until they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// Connections accepted before those that are there get their turn.
+const ACCEPTS_AT_ONCE: usize = 64;
+
+/// Bytes read at once.
+const SCRATCH_LEN: usize = 64 << 10;
+
+/// Requests in one pipe of a lane that answers quickly: more than there can be.
+const UNLIMITED: usize = usize::MAX;
+
+const LISTENER: Token = Token(0);
+const WAKER: Token = Token(1);
+const PIPES: usize = 2;
+const CLIENTS: usize = 1 << 20;
+
+/// How many connections there may be, and who may speak for others.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections from one address, or one /64 of IPv6. Trusted proxies are exempt.
+    pub connections_per_address: usize,
+    /// Proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: TrustedProxies,
+    /// Passwords hashed at once.
+    pub log_ins: usize,
+    /// Log-ins that may wait.
+    pub waiting_log_ins: usize,
+}
+
+/// The running gate.
+pub struct Gate {
+    stopping: Arc<AtomicBool>,
+    waker: Waker,
+    thread: JoinHandle<()>,
+    servers: Vec<Server>,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gate")
+    }
+}
+
+impl Gate {
+    /// Starts the lanes' servers, whose sockets stand in `folder` for a moment, and lets the clients of `listener` in.
+    ///
+    /// `on_failure` is called when the gate cannot go on; the process should end and start again.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread, a socket or the listener.
+    pub fn start(
+        listener: TcpListener,
+        folder: &Path,
+        app: &Arc<App>,
+        limits: Limits,
+        on_failure: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let mut servers = Vec::new();
+        let mut open = |lane, pipes, capacity| {
+            let (server, streams) = Server::start(lane, folder, app, pipes)?;
+            servers.push(server);
+            Ok::<_, io::Error>(Lane::new(streams, capacity))
+        };
+        let quick = Capacity { per_pipe: UNLIMITED, waiting: 0 };
+        let one_each = Capacity { per_pipe: 1, waiting: limits.waiting_log_ins };
+        let lanes = [
+            open(api::Lane::Reads, 1, quick)?,
+            open(api::Lane::Writes, 1, quick)?,
+            open(api::Lane::LogIns, limits.log_ins, one_each)?,
+        ];
+        listener.set_nonblocking(true)?;
+        // The standard library's queue of 128 overflows in a burst, and who is dropped there tries again a second later.
+        rustix::net::listen(&listener, BACKLOG)?;
+        let gatehouse = Gatehouse {
+            poll,
+            listener: Some(mio::net::TcpListener::from_std(listener)),
+            lanes,
+            crowd: Crowd::new(limits.connections, limits.connections_per_address),
+            trusted_proxies: limits.trusted_proxies,
+            cookie: app.cookie.clone(),
+            metrics: Arc::clone(&app.metrics),
+            scratch: vec![0; SCRATCH_LEN].into(),
+            now: Uptime::now(),
+            last_tick: Uptime::now(),
+            may_accept: false,
+            accept_at: Uptime::now(),
+        };
+        let stopping = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&stopping);
+        let thread = thread::Builder::new().name("gate".to_owned()).spawn(move || {
+            if let Err(error) = gatehouse.run(&stop) {
+                log::error!("the gate has failed: {error}");
+                on_failure();
+            }
+        })?;
+        Ok(Self { stopping, waker, thread, servers })
+    }
+
+    /// Lets nobody in any more and waits for the answers under way, but not for ever.
+    pub fn stop(self) {
+        self.stopping.store(true, Ordering::Release);
+        if let Err(error) = self.waker.wake() {
+            log::warn!("the gate could not be woken: {error}");
+        }
+        // A panic there has been printed already.
+        let _ = self.thread.join();
+        for server in self.servers {
+            server.stop();
+        }
+    }
+}
+
+/// What the gate's thread works with.
+struct Gatehouse {
+    poll: Poll,
+    /// `None` once the gate is closed.
+    listener: Option<mio::net::TcpListener>,
+    /// In the order of [`api::Lane`].
+    lanes: [Lane; 3],
+    crowd: Crowd,
+    trusted_proxies: TrustedProxies,
+    cookie: RefreshCookie,
+    metrics: Arc<Metrics>,
+    scratch: Box<[u8]>,
+    now: Uptime,
+    last_tick: Uptime,
+    /// Somebody may be waiting at the door: mio tells only once.
+    may_accept: bool,
+    /// Not before then.
+    accept_at: Uptime,
+}
+
+impl Gatehouse {
+    fn run(mut self, stopping: &AtomicBool) -> io::Result<()> {
+        self.register()?;
+        let mut events = Events::with_capacity(1024);
+        let mut ends_at = None;
+        loop {
+            match self.poll.poll(&mut events, self.timeout()) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            self.now = Uptime::now();
+            for event in &events {
+                self.attend(event)?;
+            }
+            if ends_at.is_none() && stopping.load(Ordering::Acquire) {
+                ends_at = Some(self.now.plus_millis(STOP_PATIENCE_MS));
+                self.close();
+            }
+            if self.may_accept && self.accept_at <= self.now {
+                self.accept();
+            }
+            for lane in &mut self.lanes {
+                lane.flush()?;
+            }
+            if self.last_tick.plus_millis(TICK_MS) <= self.now {
+                self.tick();
+            }
+            match ends_at {
+                Some(_) if self.crowd.is_empty() => return Ok(()),
+                Some(end) if end <= self.now => {
+                    log::warn!("{} clients were still being served", self.crowd.len());
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn register(&mut self) -> io::Result<()> {
+        let registry = self.poll.registry();
+        if let Some(listener) = &mut self.listener {
+            registry.register(listener, LISTENER, Interest::READABLE)?;
+        }
+        for (number, stream) in self.lanes.iter_mut().flat_map(Lane::streams).enumerate() {
+            registry.register(stream, Token(PIPES + number), Interest::READABLE | Interest::WRITABLE)?;
+        }
+        Ok(())
+    }
+
+    /// How long nothing may happen before something is due.
+    fn timeout(&self) -> Option<Duration> {
+        if self.may_accept && self.accept_at <= self.now {
+            return Some(Duration::ZERO);
+        }
+        let is_idle = self.crowd.is_empty() && !self.may_accept;
+        (!is_idle).then_some(Duration::from_millis(TICK_MS))
+    }
+
+    fn attend(&mut self, event: &Event) -> io::Result<()> {
+        match event.token() {
+            LISTENER => self.may_accept = true,
+            WAKER => {}
+            Token(number) if number < CLIENTS => self.attend_pipe(number - PIPES, event)?,
+            Token(number) => self.attend_client(number - CLIENTS, event),
+        }
+        Ok(())
+    }
+
+    fn attend_client(&mut self, place: usize, event: &Event) {
+        let Some(client) = self.crowd.get_mut(place) else { return };
+        client.is_readable |= event.is_readable() || event.is_read_closed();
+        let is_gone = event.is_error() || event.is_write_closed();
+        if is_gone || client.go_on(&mut self.scratch, self.now).is_err() {
+            return self.dismiss(place);
+        }
+        self.serve(place);
+    }
+
+    /// Takes a client as far as it goes: reads, and hands a whole request to its lane.
+    fn serve(&mut self, place: usize) {
+        while let Some(client) = self.crowd.get_mut(place)
+            && matches!(client.phase, Phase::Idle | Phase::Receiving)
+        {
+            if client.fill(&mut self.scratch, self.now).is_err() || client.is_done() {
+                return self.dismiss(place);
+            }
+            let request = match parse::parse(client.input(), &self.cookie) {
+                Parsed::Complete(request) => request,
+                Parsed::NeedMore { expects_continue } => {
+                    if client.await_more(expects_continue).is_err() {
+                        self.dismiss(place);
+                    }
+                    return;
+                }
+                Parsed::Reject(refusal) => return self.refuse(place, &refusal.into()),
+            };
+            let sender = Sender {
+                address: self.trusted_proxies.client_of(client.peer, request.forwarded_for),
+                is_forwarded: request.is_forwarded,
+            };
+            let ticket = Ticket { place, serial: client.serial, is_head: request.method == "HEAD" };
+            let lane = &mut self.lanes[api::lane_of(request.method, request.target) as usize];
+            let write = |out: &mut Vec<u8>| forward::write(&request, sender, &self.cookie, out);
+            if lane.take_on(ticket, write).is_err() {
+                return self.refuse(place, &Problem::new(Code::Busy, "too many log-ins are waiting"));
+            }
+            let keeps_alive = request.keeps_alive && self.listener.is_some();
+            client.hand_over(request.len, keeps_alive, request.is_http_1_0, self.now);
+        }
+    }
+
+    /// Answers a request in the lanes' stead and ends the connection.
+    fn refuse(&mut self, place: usize, problem: &Problem) {
+        let Some(client) = self.crowd.get_mut(place) else { return };
+        let id = api::request_id();
+        log::debug!("{id}: refused at the gate: {}", problem.code.as_str());
+        self.metrics.count(Count::Refused);
+        if client.refuse(&answer::refusal(problem, &id), self.now).is_err() {
+            self.dismiss(place);
+        }
+    }
+
+    fn attend_pipe(&mut self, number: usize, event: &Event) -> io::Result<()> {
+        // The first lanes have one pipe each, the last has the rest.
+        let (lane, pipe) = (number.min(2), number.saturating_sub(2));
+        let lane = &mut self.lanes[lane];
+        if event.is_writable() {
+            lane.became_writable(pipe);
+        }
+        if !event.is_readable() && !event.is_read_closed() {
+            return Ok(());
+        }
+        lane.receive(pipe, &mut self.scratch)?;
+        let mut answered = Vec::new();
+        while let Some((ticket, answer)) = lane.next_answer(pipe)? {
+            // One that has gone away meanwhile needs no answer.
+            let Some(client) = self.crowd.of(ticket) else { continue };
+            let sent = match client.connection_option() {
+                None => client.send(answer.bytes(), self.now),
+                Some(option) => client.send(&answer.with_connection(option), self.now),
+            };
+            answered.push((ticket.place, sent));
+        }
+        lane.move_up(pipe, |ticket| self.crowd.has(ticket));
+        for (place, sent) in answered {
+            match sent {
+                Ok(()) => self.serve(place),
+                Err(Over) => self.dismiss(place),
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets in whoever waits at the door.
+    fn accept(&mut self) {
+        for _ in 0..ACCEPTS_AT_ONCE {
+            let Some(listener) = &self.listener else { break };
+            match listener.accept() {
+                Ok((stream, peer)) => self.admit(stream, peer),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.may_accept = false;
+                    return;
+                }
+                Err(error) if is_about_one_client(&error) => {}
+                Err(error) => {
+                    // Descriptors or memory have run out. The door stays, and what is idle makes room.
+                    log::warn!("nobody can be let in for now: {error}");
+                    self.accept_at = self.now.plus_millis(ACCEPT_PAUSE_MS);
+                    if let Some(place) = self.crowd.most_dispensable() {
+                        self.dismiss(place);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, mut stream: TcpStream, peer: SocketAddr) {
+        let is_proxy = self.trusted_proxies.contain(peer.ip());
+        match self.crowd.room_for(peer.ip(), is_proxy) {
+            Room::Free => {}
+            Room::InPlaceOf(place) => {
+                self.metrics.count(Count::Evicted);
+                self.dismiss(place);
+            }
+            Room::None => {
+                self.metrics.count(Count::Refused);
+                let problem = Problem::new(Code::Busy, "there are too many connections");
+                // A courtesy: a client that cannot take it at once goes without.
+                let _ = stream.write(&answer::refusal(&problem, &api::request_id()));
+                return;
+            }
+        }
+        // An answer in two parts would wait for the first one's acknowledgement.
+        let _ = stream.set_nodelay(true);
+        let place = self.crowd.admit(stream, peer.ip(), is_proxy, self.now);
+        self.metrics.count(Count::Connected);
+        let registered = self.crowd.get_mut(place).map(|client| {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut client.stream, Token(CLIENTS + place), interest)
+        });
+        if !matches!(registered, Some(Ok(()))) {
+            self.dismiss(place);
+        }
+    }
+
+    /// Ends a connection, whatever it was doing. Closing the socket takes it off the registry.
+    fn dismiss(&mut self, place: usize) {
+        self.crowd.remove(place);
+    }
+
+    /// Ends whatever has taken too long.
+    fn tick(&mut self) {
+        self.last_tick = self.now;
+        for place in self.crowd.places() {
+            match self.crowd.get_mut(place) {
+                Some(client) if !client.is_late(self.now) => {}
+                Some(client) if client.phase == Phase::Receiving => {
+                    self.metrics.count(Count::TooSlow);
+                    self.refuse(place, &Refusal::TooSlow.into());
+                }
+                Some(client) => {
+                    if client.phase == Phase::Sending {
+                        self.metrics.count(Count::TooSlow);
+                    }
+                    self.dismiss(place);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Lets nobody in any more. What has begun is finished; who has sent nothing is told by the end of the connection.
+    fn close(&mut self) {
+        self.listener = None;
+        self.may_accept = false;
+        for place in self.crowd.places() {
+            let Some(client) = self.crowd.get_mut(place) else { continue };
+            client.close_after_answer();
+            // A request that has arrived just now is still served.
+            client.is_readable = true;
+            self.serve(place);
+            if self.crowd.get_mut(place).is_some_and(|client| client.phase == Phase::Idle) {
+                self.dismiss(place);
+            }
+        }
+    }
+}
+
+/// Errors of accept(2) that are the fault of the connection that was to be accepted.
+fn is_about_one_client(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
+}

@@ -1,0 +1,367 @@
+//! The pure half of the gate: what a client has sent so far in, a whole request fit to be passed on, or the reason to
+//! refuse it, out.
+//!
+//! Stricter than RFC 9112 asks: whatever two readers could read differently is refused, so that the request that is
+//! passed on means the same to everybody behind the gate.
+
+use memchr::memmem;
+
+use crate::api::BODY_LEN_MAX;
+use crate::cookie::RefreshCookie;
+use crate::problem::{Code, Problem};
+
+/// Largest head of a request in bytes, the request line and the empty line included. Ours need one kilobyte.
+pub const HEAD_LEN_MAX: usize = 8 << 10;
+
+/// Most fields of a request; browsers send about twenty.
+pub const FIELDS_MAX: usize = 64;
+
+/// Longest target in bytes.
+pub const TARGET_LEN_MAX: usize = 2 << 10;
+
+/// Longest method in bytes; the longest registered one has 17.
+const METHOD_LEN_MAX: usize = 20;
+
+/// The fields that are passed on as they are, in lower case. One that is there twice is refused.
+///
+/// What is not listed here, nor read by the gate itself, stops here: hop-by-hop fields, encodings, and every name
+/// that only the gate may use towards the server.
+pub const PASSED_ON: [&str; 9] = [
+    "host",
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "origin",
+    "sec-fetch-site",
+    "sec-fetch-mode",
+    "sec-fetch-dest",
+    "user-agent",
+];
+const HOST: usize = 0;
+const USER_AGENT: usize = PASSED_ON.len() - 1;
+
+const _: () = assert!(TARGET_LEN_MAX < HEAD_LEN_MAX);
+
+/// What the bytes of a client amount to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every value is a request, and none is kept")]
+pub enum Parsed<'a> {
+    /// The request is not there whole.
+    NeedMore {
+        /// The head is, and the client waits for 100 (Continue) before it sends the body (RFC 9110 §10.1.1).
+        expects_continue: bool,
+    },
+    /// The request is refused, and so is what may follow it: where that starts cannot be known.
+    Reject(Refusal),
+    /// The request is whole and can be passed on.
+    Complete(Request<'a>),
+}
+
+/// A request that is whole and within the limits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request<'a> {
+    /// The method, a token.
+    pub method: &'a str,
+    /// Path and query, visible ASCII, beginning with `/`.
+    pub target: &'a str,
+    /// The values of [`PASSED_ON`], in its order.
+    pub fields: [Option<&'a [u8]>; PASSED_ON.len()],
+    /// The refresh cookie's value. Other cookies are not for us.
+    pub refresh_cookie: Option<&'a str>,
+    /// The last `X-Forwarded-For` field, which is the one the nearest proxy wrote or added to.
+    pub forwarded_for: Option<&'a [u8]>,
+    /// Whether a proxy says it has forwarded the request.
+    pub is_forwarded: bool,
+    /// Whether the client can send another request on this connection (RFC 9112 §9.3).
+    pub keeps_alive: bool,
+    /// Whether the client speaks HTTP/1.0, which has to be told that the connection stays.
+    pub is_http_1_0: bool,
+    /// The body.
+    pub body: &'a [u8],
+    /// Bytes of the client's that the request takes up, head and body.
+    pub len: usize,
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// It is not HTTP/1.1 as the RFCs have it, or could be read in two ways.
+    Malformed(&'static str),
+    /// It did not arrive in time.
+    TooSlow,
+    /// It has a body whose length is not told beforehand.
+    NoLength,
+    /// Its body is larger than [`BODY_LEN_MAX`].
+    BodyTooLarge,
+    /// Its target is longer than [`TARGET_LEN_MAX`].
+    TargetTooLong,
+    /// It expects something other than 100 (Continue).
+    Expectation,
+    /// Its head is larger than [`HEAD_LEN_MAX`] or has more than [`FIELDS_MAX`] fields.
+    HeadTooLarge,
+    /// It is of another version than HTTP/1.0 and HTTP/1.1.
+    Version,
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Malformed(detail) => Self::bad_request(detail),
+            Refusal::TooSlow => Code::RequestTimeout.into(),
+            Refusal::NoLength => Code::LengthRequired.into(),
+            Refusal::BodyTooLarge => Code::BodyTooLarge.into(),
+            Refusal::TargetTooLong => Code::TargetTooLong.into(),
+            Refusal::Expectation => Code::ExpectationFailed.into(),
+            Refusal::HeadTooLarge => Code::HeadTooLarge.into(),
+            Refusal::Version => Code::UnsupportedVersion.into(),
+        }
+    }
+}
+
+/// Reads the request that `bytes` begin with; `cookie` is the one that is passed on.
+pub fn parse<'a>(bytes: &'a [u8], cookie: &RefreshCookie) -> Parsed<'a> {
+    // One empty line is ignored, which old clients send after a body (RFC 9112 §2.2).
+    let (empty_line_len, bytes) = bytes.strip_prefix(b"\r\n").map_or((0, bytes), |rest| (2, rest));
+    if empty_line_len == 0 && bytes == b"\r" {
+        return Parsed::NeedMore { expects_continue: false };
+    }
+    match read(bytes, cookie) {
+        Ok(Some(request)) => Parsed::Complete(Request { len: empty_line_len + request.len, ..request }),
+        Ok(None) => Parsed::NeedMore { expects_continue: false },
+        Err(Stop::AwaitsContinue) => Parsed::NeedMore { expects_continue: true },
+        Err(Stop::Refused(refusal)) => Parsed::Reject(refusal),
+    }
+}
+
+/// Why reading ended without a request, other than for want of bytes.
+enum Stop {
+    AwaitsContinue,
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+fn read<'a>(bytes: &'a [u8], cookie: &RefreshCookie) -> Result<Option<Request<'a>>, Stop> {
+    if bytes.first().is_some_and(|first| matches!(first, b'\r' | b'\n')) {
+        return Err(Refusal::Malformed("there is no request line").into());
+    }
+    let within_limit = &bytes[..bytes.len().min(HEAD_LEN_MAX)];
+    let Some(head_len) = memmem::find(within_limit, b"\r\n\r\n").map(|at| at + 4) else {
+        return Err(match refuse_early(within_limit) {
+            Some(refusal) => refusal.into(),
+            None if bytes.len() >= HEAD_LEN_MAX => Refusal::HeadTooLarge.into(),
+            None => return Ok(None),
+        });
+    };
+    let head = &bytes[..head_len];
+    check_lines(head)?;
+    let mut room = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut parsed = httparse::Request::new(&mut room);
+    match parsed.parse(head) {
+        Ok(httparse::Status::Complete(len)) if len == head_len => {}
+        Ok(_) => return Err(Refusal::Malformed("the head is not one request's").into()),
+        Err(error) => return Err(refusal_of(error).into()),
+    }
+    let line = Line::read(&parsed)?;
+    let fields = Fields::read(parsed.headers, cookie)?;
+    let host = fields.passed_on[HOST];
+    match host {
+        None if !line.is_http_1_0 => return Err(Refusal::Malformed("the Host field is missing").into()),
+        Some(host) if !is_authority(host) => {
+            return Err(Refusal::Malformed("the Host field names no host").into());
+        }
+        _ => {}
+    }
+    let target = line.origin_form(host)?;
+    let Some(body) = bytes[head_len..].get(..fields.body_len) else {
+        // HTTP/1.0 has no such expectation (RFC 9110 §10.1.1).
+        let waits = fields.expects_continue && !line.is_http_1_0 && bytes.len() == head_len;
+        return if waits { Err(Stop::AwaitsContinue) } else { Ok(None) };
+    };
+    Ok(Some(Request {
+        method: line.method,
+        target,
+        fields: fields.passed_on,
+        refresh_cookie: fields.refresh_cookie,
+        forwarded_for: fields.forwarded_for,
+        is_forwarded: fields.is_forwarded,
+        keeps_alive: fields.keeps_alive.unwrap_or(!line.is_http_1_0),
+        is_http_1_0: line.is_http_1_0,
+        body,
+        len: head_len + body.len(),
+    }))
+}
+
+/// What can be refused before the head is whole, so that nobody waits for the rest of something that is no HTTP.
+fn refuse_early(bytes: &[u8]) -> Option<Refusal> {
+    let line_len = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
+    // The method, the version and three separators besides the target.
+    if line_len > TARGET_LEN_MAX + METHOD_LEN_MAX + 11 {
+        return Some(Refusal::TargetTooLong);
+    }
+    let mut room = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let parsed = httparse::Request::new(&mut room).parse(bytes);
+    parsed.err().map(refusal_of).or_else(|| check_lines(bytes).err())
+}
+
+fn refusal_of(error: httparse::Error) -> Refusal {
+    match error {
+        httparse::Error::TooManyHeaders => Refusal::HeadTooLarge,
+        httparse::Error::Version => Refusal::Version,
+        httparse::Error::Token => Refusal::Malformed("the request line is malformed"),
+        _ => Refusal::Malformed("a header field is malformed"),
+    }
+}
+
+/// Refuses what the grammar's reader would forgive: a line that ends in a bare LF, a CR elsewhere, a NUL, a folded line.
+fn check_lines(head: &[u8]) -> Result<(), Refusal> {
+    let mut rest = head;
+    while let Some(at) = memchr::memchr3(b'\r', b'\n', 0, rest) {
+        if rest[at..] == *b"\r" {
+            break; // its LF may be on the way
+        }
+        if rest[at..].first_chunk() != Some(b"\r\n") {
+            return Err(Refusal::Malformed("a line of the head does not end with CR LF"));
+        }
+        rest = &rest[at + 2..];
+        if rest.first().is_some_and(|next| matches!(next, b' ' | b'\t')) {
+            return Err(Refusal::Malformed("a header field is folded"));
+        }
+    }
+    Ok(())
+}
+
+/// The request line.
+struct Line<'a> {
+    method: &'a str,
+    target: &'a str,
+    is_http_1_0: bool,
+}
+
+impl<'a> Line<'a> {
+    fn read(parsed: &httparse::Request<'_, 'a>) -> Result<Self, Refusal> {
+        let (method, target) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
+        if method.len() > METHOD_LEN_MAX {
+            return Err(Refusal::Malformed("there is no such method"));
+        }
+        if target.len() > TARGET_LEN_MAX {
+            return Err(Refusal::TargetTooLong);
+        }
+        if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+            return Err(Refusal::Malformed("the target has characters that must be escaped"));
+        }
+        Ok(Self { method, target, is_http_1_0: parsed.version == Some(0) })
+    }
+
+    /// The path and query, also of a target in absolute form, whose host has to be the one of the Host field.
+    fn origin_form(&self, host: Option<&[u8]>) -> Result<&'a str, Refusal> {
+        if self.target.starts_with('/') {
+            return Ok(self.target);
+        }
+        let absolute = self.target.strip_prefix("http://").or_else(|| self.target.strip_prefix("https://"));
+        let split = absolute.and_then(|rest| rest.find('/').map(|at| rest.split_at(at)));
+        match split {
+            Some((authority, path)) if host == Some(authority.as_bytes()) => Ok(path),
+            _ => Err(Refusal::Malformed("the target is no path of this host")),
+        }
+    }
+}
+
+/// What the gate reads of the header fields.
+#[derive(Default)]
+struct Fields<'a> {
+    passed_on: [Option<&'a [u8]>; PASSED_ON.len()],
+    refresh_cookie: Option<&'a str>,
+    forwarded_for: Option<&'a [u8]>,
+    is_forwarded: bool,
+    keeps_alive: Option<bool>,
+    expects_continue: bool,
+    body_len: usize,
+}
+
+impl<'a> Fields<'a> {
+    fn read(fields: &[httparse::Header<'a>], cookie: &RefreshCookie) -> Result<Self, Refusal> {
+        let mut read = Self::default();
+        let (mut content_length, mut transfer_encoding) = (None, false);
+        for field in fields {
+            let (name, value) = (field.name, field.value);
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            if let Some(index) = PASSED_ON.iter().position(|known| is(known)) {
+                // Names of browsers and their makers come in any encoding, and only a label is made of them.
+                if !value.is_ascii() && index != USER_AGENT {
+                    return Err(Refusal::Malformed("a header field is not ASCII"));
+                }
+                if read.passed_on[index].replace(value).is_some() {
+                    return Err(Refusal::Malformed("a header field is there twice"));
+                }
+            } else if is("cookie") {
+                let found = cookie.find([value]);
+                let found = found.map_err(|_| Refusal::Malformed("the refresh cookie is there twice"))?;
+                if found.is_some() && std::mem::replace(&mut read.refresh_cookie, found).is_some() {
+                    return Err(Refusal::Malformed("the refresh cookie is there twice"));
+                }
+            } else if is("content-length") {
+                if content_length.replace(value).is_some() {
+                    return Err(Refusal::Malformed("the Content-Length is there twice"));
+                }
+            } else if is("transfer-encoding") {
+                transfer_encoding = true;
+            } else if is("connection") {
+                read.note_connection(value);
+            } else if is("expect") {
+                if !value.eq_ignore_ascii_case(b"100-continue") {
+                    return Err(Refusal::Expectation);
+                }
+                read.expects_continue = true;
+            } else if is("forwarded")
+                || name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("x-forwarded-"))
+            {
+                read.is_forwarded = true;
+                if is("x-forwarded-for") {
+                    read.forwarded_for = Some(value);
+                }
+            }
+        }
+        read.body_len = match (content_length, transfer_encoding) {
+            (None, true) => return Err(Refusal::NoLength),
+            (Some(_), true) => return Err(Refusal::Malformed("the length of the body is told in two ways")),
+            (Some(length), false) => content_length_of(length)?,
+            (None, false) => 0,
+        };
+        Ok(read)
+    }
+
+    /// The options of a Connection field; `close` is stronger (RFC 9112 §9.3).
+    fn note_connection(&mut self, value: &[u8]) {
+        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.keeps_alive = Some(false);
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keeps_alive.get_or_insert(true);
+            }
+        }
+    }
+}
+
+/// A Content-Length: digits and nothing else (RFC 9110 §8.6), so no sign, no list.
+fn content_length_of(value: &[u8]) -> Result<usize, Refusal> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(Refusal::Malformed("the Content-Length is no number"));
+    }
+    let length = value
+        .iter()
+        .fold(0_usize, |length, digit| length.saturating_mul(10).saturating_add(usize::from(digit - b'0')));
+    if length > BODY_LEN_MAX { Err(Refusal::BodyTooLarge) } else { Ok(length) }
+}
+
+/// Whether this can be a host and perhaps a port (RFC 3986 §3.2), which excludes whatever separates anything.
+fn is_authority(host: &[u8]) -> bool {
+    !host.is_empty() && host.iter().all(|byte| byte.is_ascii_alphanumeric() || b".-_~:[]%".contains(byte))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! Who sent a request: the peer of the connection, or whom a trusted proxy names.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+/// The proxies whose word on the client's address counts.
+#[derive(Clone, Default, Debug)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// Reads addresses and networks (`10.0.0.0/8`), separated by commas.
+    ///
+    /// # Errors
+    /// The first one that is neither.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let network = |text: &str| {
+            let bare = text.parse::<IpAddr>().map(IpNet::from);
+            bare.or_else(|_| text.parse::<IpNet>()).map_err(|_| text.to_owned())
+        };
+        text.split(',').map(|entry| network(entry.trim())).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether `address` is one of them.
+    pub fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// The client of a request that came from `peer` with this `X-Forwarded-For` field.
+    ///
+    /// Each proxy adds whom it got the request from at the end. Read from there, the first address that is no trusted
+    /// proxy is the client; what stands before it the client may have written itself.
+    pub fn client_of(&self, peer: IpAddr, forwarded_for: Option<&[u8]>) -> IpAddr {
+        let mut client = peer.to_canonical();
+        let entries = forwarded_for.unwrap_or_default().rsplit(|&byte| byte == b',');
+        for entry in entries {
+            if !self.contain(client) {
+                break;
+            }
+            match str::from_utf8(entry.trim_ascii()).ok().and_then(address_of) {
+                Some(address) => client = address.to_canonical(),
+                None => break,
+            }
+        }
+        client
+    }
+}
+
+/// An address as proxies write it, with or without brackets and a port.
+fn address_of(entry: &str) -> Option<IpAddr> {
+    let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(entry);
+    bare.parse().ok().or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(trusted: &str, peer: &str, forwarded_for: Option<&str>) -> String {
+        let trusted = TrustedProxies::parse(trusted).unwrap();
+        trusted.client_of(peer.parse().unwrap(), forwarded_for.map(str::as_bytes)).to_string()
+    }
+
+    #[test]
+    fn a_peer_that_is_not_trusted_is_the_client_whatever_it_says() {
+        assert_eq!(client("10.0.0.1", "203.0.113.7", Some("198.51.100.1")), "203.0.113.7");
+    }
+
+    #[test]
+    fn a_trusted_proxy_names_the_client_and_what_the_client_wrote_before_is_ignored() {
+        assert_eq!(client("10.0.0.0/8", "10.1.2.3", Some("1.1.1.1, 203.0.113.7")), "203.0.113.7");
+        assert_eq!(client("10.0.0.0/8", "10.1.2.3", Some("1.1.1.1, 203.0.113.7, 10.9.9.9")), "203.0.113.7");
+        assert_eq!(client("10.0.0.0/8", "::ffff:10.1.2.3", Some("203.0.113.7")), "203.0.113.7");
+    }
+
+    #[test]
+    fn a_chain_that_cannot_be_read_ends_at_the_last_address_that_could() {
+        assert_eq!(client("10.0.0.0/8", "10.1.2.3", Some("203.0.113.7, unknown")), "10.1.2.3");
+        assert_eq!(client("10.0.0.0/8", "10.1.2.3", Some("")), "10.1.2.3");
+        assert_eq!(client("10.0.0.0/8", "10.1.2.3", None), "10.1.2.3");
+        assert_eq!(client("10.0.0.0/8", "10.1.2.3", Some("10.4.4.4")), "10.4.4.4");
+    }
+
+    #[test]
+    fn addresses_may_have_ports_and_brackets() {
+        assert_eq!(client("::1", "::1", Some("[2001:db8::5]:443")), "2001:db8::5");
+        assert_eq!(client("::1", "::1", Some("[2001:db8::5]")), "2001:db8::5");
+        assert_eq!(client("::1", "::1", Some("203.0.113.7:80")), "203.0.113.7");
+    }
+
+    #[test]
+    fn what_is_no_network_is_named() {
+        assert_eq!(TrustedProxies::parse("10.0.0.1, proxy.local").unwrap_err(), "proxy.local");
+        assert_eq!(TrustedProxies::parse("10.0.0.0/33").unwrap_err(), "10.0.0.0/33");
+    }
+}

@@ -1,0 +1,410 @@
+//! Attacks on an HTTP server by its address, and what they do to a good client and to the process meanwhile.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Where attackers come from, and where the good client does.
+const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 66));
+const GOOD_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// How long the good client waits for one answer before it counts as refused.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Longer than a request may take to arrive.
+const SIEGE: Duration = Duration::from_secs(7);
+
+/// The server under attack.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its process, when it is on this machine and may be looked at.
+    pub pid: Option<u32>,
+}
+
+/// One attack.
+#[derive(Clone, Copy, Debug)]
+pub struct Attack {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it does.
+    pub what: &'static str,
+    run: fn(SocketAddr),
+}
+
+/// Every attack, K1 to K6 of those that end a bare tiny_http server first.
+pub const ATTACKS: &[Attack] = &[
+    Attack { name: "huge_length", what: "K1: a body of a terabyte is announced", run: huge_length },
+    Attack { name: "http_2", what: "K2: requests of HTTP/2.0", run: http_2 },
+    Attack { name: "descriptors", what: "K3: more idle connections than descriptors", run: idle_flood },
+    Attack { name: "reset", what: "K4: a request followed by RST", run: reset },
+    Attack { name: "silent_bodies", what: "K5: bodies that never come", run: silent_bodies },
+    Attack { name: "silence", what: "K6: nobody at all for a while", run: |_| thread::sleep(PATIENCE) },
+    Attack { name: "slow_heads", what: "heads that come a byte at a time", run: slow_heads },
+    Attack { name: "slow_bodies", what: "bodies that come a byte at a time", run: slow_bodies },
+    Attack {
+        name: "slow_readers",
+        what: "pipelined requests whose answers are not taken",
+        run: slow_readers,
+    },
+    Attack { name: "idle_flood", what: "2000 connections that say nothing", run: idle_flood },
+    Attack { name: "churn", what: "3000 connections opened and closed", run: churn },
+    Attack { name: "endless_head", what: "heads that do not end", run: endless_head },
+    Attack { name: "noise", what: "bytes that are no HTTP", run: noise },
+    Attack { name: "two_lengths", what: "bodies whose length can be read in two ways", run: two_lengths },
+    Attack { name: "chunked", what: "chunked bodies and folded fields", run: chunked },
+    Attack { name: "half_open", what: "clients that stop sending and stay", run: half_open },
+];
+
+/// What an attack did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Which attack.
+    pub attack: &'static str,
+    /// Answers the good client got while it went on.
+    pub answered: usize,
+    /// Requests of the good client's that failed or took longer than two seconds.
+    pub refused: usize,
+    /// The longest of its answers took so long.
+    pub slowest: Duration,
+    /// What the process held before, at most during, and after the attack.
+    pub before: Usage,
+    /// The most of each.
+    pub peak: Usage,
+    /// Once it had come back, or ten seconds later.
+    pub after: Usage,
+    /// Whether the good client is served after the attack.
+    pub survived: bool,
+}
+
+impl Report {
+    /// What is wrong, if anything: a good client that was refused, more memory than 64 MiB, or what did not come back.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if !self.survived {
+            faults.push("the server no longer answers".to_owned());
+        }
+        if self.refused > 0 || self.answered == 0 {
+            faults.push(format!(
+                "the good client was refused {} times of {}",
+                self.refused,
+                self.refused + self.answered
+            ));
+        }
+        if self.peak.rss_kib > 64 << 10 {
+            faults.push(format!("{} KiB of memory", self.peak.rss_kib));
+        }
+        // Threads and descriptors of commands and connections that come and go by themselves.
+        if self.after.threads > self.before.threads + 2 {
+            faults.push(format!("{} threads before, {} after", self.before.threads, self.after.threads));
+        }
+        if self.after.descriptors > self.before.descriptors + 2 {
+            faults.push(format!(
+                "{} descriptors before, {} after",
+                self.before.descriptors, self.after.descriptors
+            ));
+        }
+        faults
+    }
+}
+
+/// What a process holds.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Usage {
+    /// Resident memory.
+    pub rss_kib: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Open files and sockets.
+    pub descriptors: u64,
+}
+
+impl Usage {
+    /// What a process holds now; nothing when it is gone.
+    pub fn of(pid: Option<u32>) -> Self {
+        let Some(pid) = pid else { return Self::default() };
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let number = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+        };
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64);
+        Self { rss_kib: number("VmRSS:"), threads: number("Threads:"), descriptors }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self {
+            rss_kib: self.rss_kib.max(other.rss_kib),
+            threads: self.threads.max(other.threads),
+            descriptors: self.descriptors.max(other.descriptors),
+        }
+    }
+}
+
+impl Attack {
+    /// Attacks, with a good client from another address beside it.
+    pub fn run(&self, target: Target) -> Report {
+        let before = Usage::of(target.pid);
+        let over = AtomicBool::new(false);
+        let mut report = Report {
+            attack: self.name,
+            answered: 0,
+            refused: 0,
+            slowest: Duration::ZERO,
+            before,
+            peak: before,
+            after: before,
+            survived: false,
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                (self.run)(target.address);
+                over.store(true, Ordering::Release);
+            });
+            while !over.load(Ordering::Acquire) {
+                let start = Instant::now();
+                match good_request(target.address) {
+                    Ok(()) => report.answered += 1,
+                    Err(_) => report.refused += 1,
+                }
+                report.slowest = report.slowest.max(start.elapsed());
+                report.peak = report.peak.max(Usage::of(target.pid));
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let deadline = Instant::now() + Duration::from_secs(10);
+        report.after = Usage::of(target.pid);
+        while Instant::now() < deadline
+            && (report.after.threads > before.threads || report.after.descriptors > before.descriptors)
+        {
+            thread::sleep(Duration::from_millis(50));
+            report.after = Usage::of(target.pid);
+        }
+        report.survived = good_request(target.address).is_ok();
+        report
+    }
+}
+
+/// One request of the good client, on a connection of its own.
+fn good_request(address: SocketAddr) -> io::Result<()> {
+    let mut stream = connect(GOOD_CLIENT, address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let is_good = answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(b"ok\n");
+    if is_good { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
+fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    if to.ip().is_loopback() && to.is_ipv4() {
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+    }
+    socket.connect_timeout(&to.into(), PATIENCE)?;
+    Ok(socket.into())
+}
+
+/// Connections of the attacker's; the server may refuse some, which is its right.
+fn connections(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    (0..count).filter_map(|_| connect(ATTACKER, address).ok()).collect()
+}
+
+/// Sends what it can; the server may hang up at any time.
+fn send(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
+    let _ = stream.write_all(bytes.as_ref());
+}
+
+fn drain(stream: &mut TcpStream) {
+    let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
+fn huge_length(address: SocketAddr) {
+    for mut stream in connections(address, 20) {
+        send(
+            &mut stream,
+            "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000000\r\n\r\n{",
+        );
+        drain(&mut stream);
+    }
+}
+
+fn http_2(address: SocketAddr) {
+    for mut stream in connections(address, 200) {
+        send(&mut stream, "GET / HTTP/2.0\r\n\r\n");
+        drain_quickly(&mut stream);
+    }
+}
+
+fn drain_quickly(stream: &mut TcpStream) {
+    let _ = stream.set_read_timeout(Some(Duration::from_millis(5)));
+    let _ = stream.read(&mut [0; 512]);
+}
+
+fn idle_flood(address: SocketAddr) {
+    let idle = connections(address, 2000);
+    thread::sleep(PATIENCE);
+    drop(idle);
+}
+
+fn reset(address: SocketAddr) {
+    for round in 0..500 {
+        let Ok(mut stream) = connect(ATTACKER, address) else { continue };
+        let request = ["GET /page.js HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\n", "G"][round % 3];
+        send(&mut stream, request.repeat(if round % 3 == 0 { 20 } else { 1 }));
+        // Closing at once, with nothing left to linger for, is a reset.
+        let _ = Socket::from(stream).set_linger(Some(Duration::ZERO));
+    }
+}
+
+fn silent_bodies(address: SocketAddr) {
+    let mut silent = connections(address, 100);
+    for stream in &mut silent {
+        send(stream, "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n");
+    }
+    thread::sleep(SIEGE);
+}
+
+fn slow_heads(address: SocketAddr) {
+    drip(
+        connections(address, 500),
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    );
+}
+
+fn slow_bodies(address: SocketAddr) {
+    let mut slow = connections(address, 250);
+    for stream in &mut slow {
+        send(stream, "POST /api/auth/refresh HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n");
+    }
+    drip(slow, &[b' '; 80]);
+}
+
+/// Sends `bytes` one by one to each.
+fn drip(mut streams: Vec<TcpStream>, bytes: &[u8]) {
+    let start = Instant::now();
+    for byte in bytes {
+        for stream in &mut streams {
+            send(stream, [*byte]);
+        }
+        thread::sleep(Duration::from_millis(100));
+        if start.elapsed() > SIEGE {
+            return;
+        }
+    }
+}
+
+fn slow_readers(address: SocketAddr) {
+    let mut streams = connections(address, 100);
+    for stream in &mut streams {
+        let _ = stream.set_nonblocking(true);
+        // As much as fits; the answers are larger than the requests.
+        let requests = "GET /page.js HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
+        let _ = stream.write(requests.as_bytes());
+    }
+    thread::sleep(SIEGE);
+}
+
+fn churn(address: SocketAddr) {
+    for _ in 0..3000 {
+        drop(connect(ATTACKER, address));
+    }
+}
+
+fn endless_head(address: SocketAddr) {
+    for mut stream in connections(address, 10) {
+        send(&mut stream, "GET / HTTP/1.1\r\nHost: a\r\n");
+        let line = "X: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n".repeat(1000);
+        for _ in 0..400 {
+            if stream.write_all(line.as_bytes()).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+fn noise(address: SocketAddr) {
+    let hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+    for (number, mut stream) in connections(address, 200).into_iter().enumerate() {
+        match number % 4 {
+            0 => send(&mut stream, hello),
+            1 => send(&mut stream, "\r\n\r\n\r\n"),
+            2 => send(&mut stream, [0_u8; 300]),
+            _ => send(&mut stream, "GET \u{ff}\u{fe} HTTP/1.1\r\n\u{e4}: \u{e4}\r\n\r\n"),
+        }
+        drain_quickly(&mut stream);
+    }
+}
+
+fn two_lengths(address: SocketAddr) {
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    for lines in [
+        "Content-Length: 5\r\nContent-Length: 0\r\n",
+        "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: 5, 0\r\n",
+        "Content-Length: 0x5\r\n",
+    ] {
+        for mut stream in connections(address, 10) {
+            send(
+                &mut stream,
+                format!("POST /api/auth/logout HTTP/1.1\r\nHost: a\r\n{lines}\r\n0\r\n\r\n{smuggled}"),
+            );
+            drain_quickly(&mut stream);
+        }
+    }
+}
+
+fn chunked(address: SocketAddr) {
+    for lines in
+        ["Transfer-Encoding: chunked\r\n", "Transfer-Encoding:\r\n chunked\r\n", "Transfer-Encoding: x\r\n"]
+    {
+        for mut stream in connections(address, 10) {
+            let chunks = "1\r\na\r\n".repeat(1000);
+            send(&mut stream, format!("POST /api/auth/logout HTTP/1.1\r\nHost: a\r\n{lines}\r\n{chunks}"));
+            drain_quickly(&mut stream);
+        }
+    }
+}
+
+fn half_open(address: SocketAddr) {
+    let mut streams = connections(address, 200);
+    for (number, stream) in streams.iter_mut().enumerate() {
+        send(stream, ["", "GET / HT", "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"][number % 3]);
+        let _ = stream.shutdown(Shutdown::Write);
+    }
+    thread::sleep(PATIENCE);
+}
+
+/// One line of the table.
+pub fn table_line(report: &Report) -> String {
+    format!(
+        "{:<14} {:>8} {:>8} {:>8.1} {:>9} {:>9} {:>6} {:>6} {:>6} {:>6}  {}",
+        report.attack,
+        report.answered,
+        report.refused,
+        report.slowest.as_secs_f64() * 1000.0,
+        report.before.rss_kib,
+        report.peak.rss_kib,
+        report.peak.threads,
+        report.after.threads,
+        report.peak.descriptors,
+        report.after.descriptors,
+        if report.faults().is_empty() { "stands".to_owned() } else { report.faults().join("; ") },
+    )
+}
+
+/// The head of the table.
+pub fn table_head() -> String {
+    format!(
+        "{:<14} {:>8} {:>8} {:>8} {:>9} {:>9} {:>6} {:>6} {:>6} {:>6}",
+        "attack", "answered", "refused", "max ms", "KiB bef.", "KiB peak", "thr.", "after", "desc.", "after"
+    )
+}
