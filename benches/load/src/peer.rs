@@ -8,25 +8,27 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
+use argon2::Argon2;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::post;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{EncodingKey, Header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
-use crate::Failure;
+use crate::{Failure, servers};
 
-const ACCESS_TTL_SECS: i64 = 600;
+const ACCESS_TTL_SECS: i64 = 86_400;
 const INACTIVITY_SECS: i64 = 604_800;
 const LIFETIME_SECS: i64 = 2_592_000;
 
@@ -53,6 +55,12 @@ const SCHEMA: &str = "
 struct App {
     database: Arc<Mutex<Connection>>,
     signing: Arc<EncodingKey>,
+    verifying: Arc<DecodingKey>,
+    validation: Arc<Validation>,
+    /// The hash of everybody's password.
+    password: Arc<str>,
+    /// As many hashes at once as there are cores.
+    hashing: Arc<Semaphore>,
 }
 
 /// Serves over the database at `path` until the process is killed; prints where, as Latchkey does.
@@ -65,8 +73,13 @@ pub(crate) fn serve(path: &Path) -> Result<(), Failure> {
     let app = App {
         database: Arc::new(Mutex::new(database)),
         signing: Arc::new(EncodingKey::from_secret(&secret)),
+        verifying: Arc::new(DecodingKey::from_secret(&secret)),
+        validation: Arc::new(validation()),
+        password: Argon2::default().hash_password(servers::PASSWORD.as_bytes())?.to_string().into(),
+        hashing: Arc::new(Semaphore::new(std::thread::available_parallelism()?.get())),
     };
     let routes = Router::new()
+        .route("/api/me", get(me))
         .route("/api/auth/login", post(login))
         .route("/api/auth/refresh", post(refresh))
         .with_state(app);
@@ -87,6 +100,7 @@ async fn answer(routes: Router) -> io::Result<()> {
 #[derive(Deserialize)]
 struct LoginBody {
     username: String,
+    password: String,
 }
 
 #[derive(Deserialize)]
@@ -127,8 +141,48 @@ struct Claims<'a> {
 type Secret = [u8; SECRET_LEN];
 type Answer = Result<Json<Grant>, StatusCode>;
 
-/// Opens a session for the asking: only refreshes are measured.
+/// What a verified token says, as the caller gets it back.
+async fn me(State(app): State<App>, headers: HeaderMap) -> Result<Json<Me>, StatusCode> {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = authorization.and_then(|value| value.strip_prefix("Bearer ")).ok_or(StatusCode::UNAUTHORIZED)?;
+    let verified = jsonwebtoken::decode::<Verified>(token, &app.verifying, &app.validation);
+    let Verified { sub, sid, role, exp } = verified.map_err(|_| StatusCode::UNAUTHORIZED)?.claims;
+    let user = UserView { id: sub, name: String::new(), role };
+    Ok(Json(Me { user, session: sid, session_expires: exp }))
+}
+
+fn validation() -> Validation {
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.set_issuer(&[ISSUER]);
+    validation.set_audience(&[ISSUER]);
+    validation
+}
+
+#[derive(Deserialize)]
+struct Verified {
+    sub: String,
+    sid: String,
+    role: String,
+    exp: i64,
+}
+
+#[derive(Serialize)]
+struct Me {
+    user: UserView,
+    session: String,
+    session_expires: i64,
+}
+
 async fn login(State(app): State<App>, Json(body): Json<LoginBody>) -> Answer {
+    let _permit = app.hashing.acquire().await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    let hash = Arc::clone(&app.password);
+    let is_right = tokio::task::spawn_blocking(move || {
+        let hash = PasswordHash::new(&hash).expect("it is ours");
+        Argon2::default().verify_password(body.password.as_bytes(), &hash).is_ok()
+    });
+    if !is_right.await.unwrap_or(false) {
+        return Err(StatusCode::UNAUTHORIZED);
+    }
     let (id, secret) = (rand::random::<i64>(), rand::random::<Secret>());
     let user = app.in_database(move |database| open_session(database, &body.username, id, &secret)).await?;
     app.grant(id, &secret, user)

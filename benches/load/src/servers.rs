@@ -1,5 +1,6 @@
 //! The two servers as child processes over throw-away folders, with a session for every client.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use crate::load::Session;
 /// Sessions a user of Latchkey may have alive.
 const SESSIONS_PER_USER: usize = 64;
 
-const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// A server that runs; it is killed when this is dropped.
 pub(crate) struct Server {
@@ -30,10 +31,28 @@ impl Server {
         Self::start("latchkey", latchkey(program, folder).arg("serve"), folder)
     }
 
-    /// Starts the server it is compared with, which is this program too.
-    pub(crate) fn peer(folder: &Path) -> Result<Self, Failure> {
-        let mut command = Command::new(std::env::current_exe()?);
+    /// Starts the axum server it is compared with, which is this program too.
+    pub(crate) fn axum(folder: &Path) -> Result<Self, Failure> {
+        let mut command = pinned(std::env::current_exe()?.as_os_str());
         Self::start("axum", command.arg("peer").arg(folder.join("peer.sqlite")), folder)
+    }
+
+    /// Starts the NestJS server it is compared with, installing its packages first; `None` without Node and npm.
+    pub(crate) fn nest(folder: &Path) -> Result<Option<Self>, Failure> {
+        let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/nest");
+        for file in ["package.json", "package-lock.json", "server.js"] {
+            std::fs::copy(Path::new(sources).join(file), folder.join(file))?;
+        }
+        let installed = Command::new("npm")
+            .args(["ci", "--no-audit", "--no-fund", "--silent"])
+            .current_dir(folder)
+            .status()
+            .is_ok_and(|status| status.success());
+        if !installed {
+            return Ok(None);
+        }
+        let mut command = pinned(OsStr::new("node"));
+        Self::start("nestjs", command.arg("server.js").current_dir(folder), folder).map(Some)
     }
 
     fn start(name: &'static str, command: &mut Command, folder: &Path) -> Result<Self, Failure> {
@@ -88,16 +107,40 @@ pub(crate) fn add_users(program: &Path, folder: &Path, sessions: usize) -> Resul
     Ok(())
 }
 
+/// The core of the servers; the load has the others.
+const CORE: &str = "0";
+
+/// A command on the core of the servers.
+fn pinned(program: &OsStr) -> Command {
+    let mut command = Command::new("/usr/bin/taskset");
+    command.args(["-c", CORE]).arg(program);
+    command
+}
+
+/// Keeps this process, which is the load, away from the core of the servers.
+pub(crate) fn leave_the_core() -> Result<(), Failure> {
+    let cores = std::thread::available_parallelism()?.get();
+    if cores > 1 {
+        let others = format!("1-{}", cores - 1);
+        let own = std::process::id().to_string();
+        let status = Command::new("/usr/bin/taskset").args(["-acp", &others, &own]).stdout(Stdio::null()).status()?;
+        if !status.success() {
+            return Err("the load cannot be kept away from the servers' core".into());
+        }
+    }
+    Ok(())
+}
+
 fn user_name(number: usize) -> String {
     format!("user-{number}")
 }
 
 fn latchkey(program: &Path, folder: &Path) -> Command {
-    let mut command = Command::new(program);
+    let mut command = pinned(program.as_os_str());
     command.current_dir(folder).env_clear().envs([
         ("LATCHKEY_LISTEN", "127.0.0.1:0"),
         ("LATCHKEY_GRACE_SECS", "0"),
-        ("LATCHKEY_ARGON2_PROFILE", "low-memory"),
+        ("LATCHKEY_ACCESS_TTL_SECS", "86400"),
     ]);
     command
 }

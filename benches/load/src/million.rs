@@ -16,7 +16,7 @@ use latchkey::time::UnixMillis;
 use latchkey::user::{PasswordHash, Role, User, UserId};
 
 use crate::Failure;
-use crate::load::Clients;
+use crate::load::{Clients, Workload};
 use crate::process::Memory;
 use crate::servers::{self, Server};
 
@@ -144,7 +144,7 @@ fn serve(program: &Path, folder: &Path, path: &Path) -> Result<(), Failure> {
     let begin = Instant::now();
     let sessions = server.open_sessions(CLIENTS)?;
     print("64 log-ins", begin.elapsed(), server.pid(), path)?;
-    let seen = Clients::connect(&sessions)?.refresh_for(LOAD)?;
+    let seen = Clients::connect(&sessions, Workload::Refresh)?.ask_for(LOAD)?;
     print(&format!("{} refreshes by 64 clients", seen.in_time), LOAD, server.pid(), path)
 }
 

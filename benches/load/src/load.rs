@@ -17,10 +17,35 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Room for one answer, of which both servers make about a kibibyte.
 const ANSWER_LEN_MAX: usize = 4096;
 
-/// A session that is refreshed over and over: where, and its newest token.
+/// What the clients ask for, over and over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Workload {
+    /// `GET /api/me` with an access token.
+    Me,
+    /// A refresh, which rotates the token.
+    Refresh,
+    /// A log-in with the right password.
+    LogIn,
+}
+
+impl Workload {
+    pub(crate) const ALL: [Self; 3] = [Self::Me, Self::Refresh, Self::LogIn];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Me => "GET /api/me",
+            Self::Refresh => "refresh",
+            Self::LogIn => "log-in",
+        }
+    }
+}
+
+/// A session a client works with: where, whose, and its newest tokens.
 #[derive(Clone)]
 pub(crate) struct Session {
     server: SocketAddr,
+    credentials: String,
+    access_token: String,
     refresh_token: String,
 }
 
@@ -28,9 +53,15 @@ impl Session {
     /// Signs in.
     pub(crate) fn open(server: SocketAddr, user: &str, password: &str) -> Result<Self, Failure> {
         let body = json!({ "username": user, "password": password, "delivery": "body" });
+        let mut session = Self {
+            server,
+            credentials: body.to_string(),
+            access_token: String::new(),
+            refresh_token: String::new(),
+        };
         let mut stream = std::net::TcpStream::connect(server)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(request(server, "/api/auth/login", &body.to_string()).as_bytes())?;
+        stream.write_all(session.request(Workload::LogIn).as_bytes())?;
         let (mut room, mut len) = ([0; ANSWER_LEN_MAX], 0);
         loop {
             match stream.read(&mut room[len..])? {
@@ -38,33 +69,60 @@ impl Session {
                 more => len += more,
             }
             if let Some(answer) = Answer::read(&room[..len])? {
-                return Ok(Self { server, refresh_token: answer.refresh_token.to_owned() });
+                session.take(&answer, Workload::LogIn)?;
+                return Ok(session);
             }
         }
     }
 
-    fn refresh_request(&self) -> String {
-        let body = json!({ "refresh_token": self.refresh_token });
-        request(self.server, "/api/auth/refresh", &body.to_string())
+    fn request(&self, workload: Workload) -> String {
+        let server = self.server;
+        let post = |path: &str, body: &str| {
+            let len = body.len();
+            format!(
+                "POST {path} HTTP/1.1\r\nHost: {server}\r\nContent-Type: application/json\r\n\
+                 Content-Length: {len}\r\n\r\n{body}"
+            )
+        };
+        match workload {
+            Workload::Me => {
+                let token = &self.access_token;
+                format!("GET /api/me HTTP/1.1\r\nHost: {server}\r\nAuthorization: Bearer {token}\r\n\r\n")
+            }
+            Workload::Refresh => {
+                post("/api/auth/refresh", &json!({ "refresh_token": self.refresh_token }).to_string())
+            }
+            Workload::LogIn => post("/api/auth/login", &self.credentials),
+        }
     }
-}
 
-fn request(server: SocketAddr, path: &str, body: &str) -> String {
-    let len = body.len();
-    format!(
-        "POST {path} HTTP/1.1\r\nHost: {server}\r\nContent-Type: application/json\r\nContent-Length: {len}\r\n\r\n{body}"
-    )
+    /// Keeps the tokens of an answer.
+    fn take(&mut self, answer: &Answer<'_>, workload: Workload) -> Result<(), Failure> {
+        if workload == Workload::Me || answer.is_refusal {
+            return Ok(());
+        }
+        let grant: Grant<'_> = serde_json::from_slice(answer.body)?;
+        if grant.refresh_token == self.refresh_token {
+            return Err("the server did not rotate the token".into());
+        }
+        grant.access_token.clone_into(&mut self.access_token);
+        grant.refresh_token.clone_into(&mut self.refresh_token);
+        Ok(())
+    }
 }
 
 /// What a client wants to know of a whole answer.
 struct Answer<'a> {
-    refresh_token: &'a str,
+    body: &'a [u8],
+    /// The server is too busy, which only a log-in may be told.
+    is_refusal: bool,
     /// The server closes the connection after it.
     is_last: bool,
 }
 
 #[derive(Deserialize)]
 struct Grant<'a> {
+    access_token: &'a str,
     refresh_token: &'a str,
 }
 
@@ -83,12 +141,12 @@ impl<'a> Answer<'a> {
         if body.len() < body_len {
             return Ok(None);
         }
-        if !head.starts_with("HTTP/1.1 200 ") {
+        let is_refusal = head.starts_with("HTTP/1.1 503 ");
+        if !is_refusal && !head.starts_with("HTTP/1.1 200 ") && !head.starts_with("HTTP/1.1 201 ") {
             return Err(format!("{head}\n\n{}", String::from_utf8_lossy(body)).into());
         }
-        let grant: Grant<'a> = serde_json::from_slice(body)?;
         let is_last = field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-        Ok(Some(Self { refresh_token: grant.refresh_token, is_last }))
+        Ok(Some(Self { body, is_refusal, is_last }))
     }
 }
 
@@ -99,6 +157,8 @@ pub(crate) struct Seen {
     pub(crate) latencies: Vec<Duration>,
     /// How many of them came before time was up.
     pub(crate) in_time: usize,
+    /// Requests turned away, which count as neither.
+    pub(crate) refused: usize,
 }
 
 /// Some clients of one server, with their connections.
@@ -109,14 +169,13 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Connects a client for each session, one after the other, and each refreshes once before the next connects:
-    /// tiny_http alone would put connections that come faster than its idle threads wake behind others, for good.
-    pub(crate) fn connect(sessions: &[Session]) -> Result<Self, Failure> {
+    /// Connects a client for each session, one after the other; each asks once before the next connects.
+    pub(crate) fn connect(sessions: &[Session], workload: Workload) -> Result<Self, Failure> {
         let mut poll = Poll::new()?;
         let mut events = Events::with_capacity(sessions.len());
         let mut clients = Vec::with_capacity(sessions.len());
         for (number, session) in sessions.iter().enumerate() {
-            let mut client = Client::connect(session.clone(), &poll, Token(number))?;
+            let mut client = Client::connect(session.clone(), workload, &poll, Token(number))?;
             client.ask()?;
             while client.hear()?.is_none() {
                 wait(&mut poll, &mut events)?;
@@ -126,9 +185,8 @@ impl Clients {
         Ok(Self { clients, poll, events })
     }
 
-    /// Every client refreshes, again as soon as it has its answer, until `duration` has passed and the last answer
-    /// is in.
-    pub(crate) fn refresh_for(&mut self, duration: Duration) -> Result<Seen, Failure> {
+    /// Every client asks, again as soon as it has its answer, until `duration` has passed and the last answer is in.
+    pub(crate) fn ask_for(&mut self, duration: Duration) -> Result<Seen, Failure> {
         let mut seen = Seen::default();
         let end = Instant::now() + duration;
         for client in &mut self.clients {
@@ -139,12 +197,17 @@ impl Clients {
             wait(&mut self.poll, &mut self.events)?;
             for event in &self.events {
                 let client = &mut self.clients[event.token().0];
-                let Some(is_last) = client.hear()? else { continue };
+                let Some(heard) = client.hear()? else { continue };
                 let now = Instant::now();
-                seen.latencies.push(now - client.asked);
-                seen.in_time += usize::from(now < end);
-                if is_last {
-                    *client = Client::connect(client.session.clone(), &self.poll, event.token())?;
+                if heard.is_refusal {
+                    seen.refused += 1;
+                } else {
+                    seen.latencies.push(now - client.asked);
+                    seen.in_time += usize::from(now < end);
+                }
+                if heard.is_last {
+                    *client =
+                        Client::connect(client.session.clone(), client.workload, &self.poll, event.token())?;
                 }
                 if now < end {
                     client.ask()?;
@@ -167,8 +230,16 @@ fn wait(poll: &mut Poll, events: &mut Events) -> Result<(), Failure> {
     if events.is_empty() { Err("a server does not answer".into()) } else { Ok(()) }
 }
 
+/// What an answer means for the client that got it.
+#[derive(Clone, Copy)]
+struct Heard {
+    is_refusal: bool,
+    is_last: bool,
+}
+
 struct Client {
     session: Session,
+    workload: Workload,
     stream: TcpStream,
     asked: Instant,
     answer: [u8; ANSWER_LEN_MAX],
@@ -176,26 +247,27 @@ struct Client {
 }
 
 impl Client {
-    fn connect(session: Session, poll: &Poll, token: Token) -> Result<Self, Failure> {
+    fn connect(session: Session, workload: Workload, poll: &Poll, token: Token) -> Result<Self, Failure> {
         let stream = std::net::TcpStream::connect(session.server)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         poll.registry().register(&mut stream, token, Interest::READABLE)?;
-        Ok(Self { session, stream, asked: Instant::now(), answer: [0; ANSWER_LEN_MAX], answer_len: 0 })
+        Ok(Self { session, workload, stream, asked: Instant::now(), answer: [0; ANSWER_LEN_MAX], answer_len: 0 })
     }
 
-    /// Sends a refresh; it is so short that an idle connection takes it whole.
+    /// Sends a request; it is so short that an idle connection takes it whole.
     fn ask(&mut self) -> Result<(), Failure> {
         self.asked = Instant::now();
-        Ok(self.stream.write_all(self.session.refresh_request().as_bytes())?)
+        Ok(self.stream.write_all(self.session.request(self.workload).as_bytes())?)
     }
 
-    /// Takes in what has arrived; with a whole answer, keeps its token and says whether the connection ends.
-    fn hear(&mut self) -> Result<Option<bool>, Failure> {
+    /// Takes in what has arrived; with a whole answer, keeps its tokens and says what it means.
+    fn hear(&mut self) -> Result<Option<Heard>, Failure> {
         loop {
             match self.stream.read(&mut self.answer[self.answer_len..]) {
-                Ok(0) => return Err("the server hung up".into()),
+                Ok(0) if self.answer_len == 0 => return Err("the server hung up".into()),
+                Ok(0) => break,
                 Ok(more) => self.answer_len += more,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -203,12 +275,12 @@ impl Client {
             }
         }
         let Some(answer) = Answer::read(&self.answer[..self.answer_len])? else { return Ok(None) };
-        if answer.refresh_token == self.session.refresh_token {
-            return Err("the server did not rotate the token".into());
+        if answer.is_refusal && self.workload != Workload::LogIn {
+            return Err("the server was too busy".into());
         }
-        let is_last = answer.is_last;
-        answer.refresh_token.clone_into(&mut self.session.refresh_token);
+        let heard = Heard { is_refusal: answer.is_refusal, is_last: answer.is_last };
+        self.session.take(&answer, self.workload)?;
         self.answer_len = 0;
-        Ok(Some(is_last))
+        Ok(Some(heard))
     }
 }

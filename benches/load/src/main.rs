@@ -1,4 +1,4 @@
-//! Refreshes a second of the release binary beside those of axum and SQLite, and what a million sessions cost.
+//! The release binary under load beside axum and NestJS servers, and what a million sessions cost.
 
 mod disk;
 mod load;
@@ -14,14 +14,15 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use load::Workload;
 use rounds::Side;
 use servers::Server;
 
 type Failure = Box<dyn Error>;
 
-const USAGE: &str = "usage: latchkey-benches-refresh [load | million] [--latchkey PROGRAM] [--folder FOLDER]
+const USAGE: &str = "usage: latchkey-benches-load [load | million] [--latchkey PROGRAM] [--folder FOLDER]
 
-  load                 refreshes a second for 1, 16, 64 and 256 clients, Latchkey beside axum and SQLite
+  load                 requests a second of 1, 16, 64 and 256 clients, Latchkey beside axum and NestJS
   million              what a million sessions cost
   --latchkey PROGRAM   the server [default: built from this checkout]
   --folder FOLDER      a folder on a disk, for throw-away stores [default: beside this program]";
@@ -55,7 +56,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
     let folder = folder.unwrap_or(beside);
     let kind = disk::file_system_of(&folder)?;
     // Short, because the path of a socket has to fit 108 bytes.
-    let own_folder = || tempfile::Builder::new().prefix("refresh-").tempdir_in(&folder);
+    let own_folder = || tempfile::Builder::new().prefix("load-").tempdir_in(&folder);
 
     let sync_time = disk::sync_time(own_folder()?.path())?;
     println!("On {kind}, where 4 KiB are safe after {:.2} ms.", sync_time.as_secs_f64() * 1e3);
@@ -71,15 +72,21 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
 fn load(program: &Path, folder: &Path) -> Result<(), Failure> {
     let most = CLIENTS.into_iter().max().expect("the list is not empty");
     servers::add_users(program, folder, most)?;
+    let servers = [Some(Server::latchkey(program, folder)?), Some(Server::axum(folder)?), Server::nest(folder)?];
     let mut sides = Vec::new();
-    for server in [Server::latchkey(program, folder)?, Server::peer(folder)?] {
+    for server in servers.into_iter().flatten() {
         let sessions = server.open_sessions(most)?;
         sides.push(Side { server, sessions });
     }
-    println!("Both servers in turns, six of two seconds each.\n");
-    table::print_head();
-    for clients in CLIENTS {
-        table::print(&rounds::run(&mut sides, clients)?);
+    servers::leave_the_core()?;
+    println!("All servers on one core, the load on the others, in turns, six of 1.5 seconds each.");
+    for workload in Workload::ALL {
+        // NestJS shows what verifying a token costs there; it keeps no sessions.
+        let count = if workload == Workload::Me { sides.len() } else { sides.len().min(2) };
+        table::print_head(workload.name());
+        for clients in CLIENTS {
+            table::print(&rounds::run(&mut sides[..count], workload, clients)?);
+        }
     }
     println!();
     for Side { server, .. } in &sides {
