@@ -21,6 +21,7 @@ mod label;
 pub mod password;
 mod private_file;
 pub mod problem;
+pub mod restore;
 pub mod session;
 pub mod settings;
 pub mod site;

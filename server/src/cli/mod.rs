@@ -69,7 +69,7 @@ enum Command {
         /// The file to make
         file: PathBuf,
     },
-    /// Put a backup in the place of the store, which is kept; the server must not run
+    /// Put a backup in the place of the store, which is kept, also while the server runs
     Restore {
         /// The backup
         file: PathBuf,
@@ -77,7 +77,7 @@ enum Command {
         #[arg(long)]
         keep_sessions: bool,
     },
-    /// Make the store's file as small as it can be; the server must not run
+    /// Make the store's file as small as it can be, also while the server runs
     Compact,
     /// Read the settings, verify key file and store, report, change nothing
     Check,
