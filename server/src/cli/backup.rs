@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::perform::{Reached, perform, reach};
-use super::{Failure, progress};
+use super::{Failure, progress::Bar};
 use crate::administration::{Answer, Command, Refusal};
 use crate::clock::Clock;
 use crate::folder::{self, FolderError};
@@ -74,7 +74,9 @@ fn restore_here(
     keep_sessions: bool,
 ) -> Result<Restored, Failure> {
     let path = folder::store_path(settings);
-    let backup = Replacement::of_backup(file, &path, &mut progress::show)?;
+    let mut bar = Bar::default();
+    let backup = Replacement::of_backup(file, &path, &mut |done, total| bar.show(done, total))?;
+    drop(bar);
     let keys = match Keys::read(&settings.key_file) {
         Err(error) if error.is_missing() && !keep_sessions => Keys::create(&settings.key_file)?,
         read => read?,

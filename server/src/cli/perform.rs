@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use super::{Failure, progress};
+use super::{Failure, progress::Bar};
 use crate::administration::{self, Answer, Command, Office};
 use crate::clock::Clock;
 use crate::control;
@@ -33,7 +33,8 @@ pub(super) fn perform(settings: &Settings, command: Command) -> Result<Answer, F
                 keys: &KeyRing::new(settings.key_file.clone(), opened.keys),
                 store: &opened.store,
             };
-            Ok(administration::run(&office, command, &mut progress::show)?)
+            let mut bar = Bar::default();
+            Ok(administration::run(&office, command, &mut |done, total| bar.show(done, total))?)
         }
     }
 }
@@ -53,13 +54,14 @@ pub(super) fn reach<T>(
     open: impl Fn() -> Result<T, FolderError>,
 ) -> Result<Reached<T>, Failure> {
     let mut in_the_way = String::new();
+    let mut bar = Bar::default();
     for _ in 0..TRIES {
         match open() {
             Ok(opened) => return Ok(Reached::Store(opened)),
             Err(error) if error.is_in_use() => in_the_way = error.to_string(),
             Err(error) => return Err(error.into()),
         }
-        match control::ask(&settings.data, command, &mut progress::show) {
+        match control::ask(&settings.data, command, &mut |done, total| bar.show(done, total)) {
             Ok(outcome) => return Ok(Reached::Server(outcome?)),
             // Another command has the store open, or a server that is just starting or stopping.
             Err(reason) if control::is_nobody_there(&reason) => thread::sleep(PAUSE),

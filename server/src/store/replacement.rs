@@ -131,7 +131,9 @@ impl Replacement {
         copy.put_all_sessions(reads, progress)?;
         copy.put_all_but_sessions(reads)?;
         drop(copy);
-        Ok(transaction.commit()?)
+        transaction.commit()?;
+        progress(1, 1);
+        Ok(())
     }
 
     /// Runs `look` on it.
