@@ -13,7 +13,7 @@ use crate::entropy;
 use crate::hasher::Hasher;
 use crate::keys::{KeyFileError, KeyRing, Keys};
 use crate::password::{Password, Weakness};
-use crate::restore::{self, Restored};
+use crate::restore::{self, Place, Restored};
 use crate::session::{Session, SessionId};
 use crate::settings::ACCESS_TTL_SECS_MAX;
 use crate::store::{Contents, Progress, Reads, Replacement, ReplacementError, Store, StoreError, Writes};
@@ -471,7 +471,7 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
             let backup = Replacement::of_backup(&path, store.path(), progress)?;
             let keys = office.keys.current();
             let terms = restore::Terms { keys: &keys, key_file: office.keys.path(), clock, keep_sessions };
-            Ok(Answer::Restored(restore::over(store, backup, terms)?))
+            Ok(Answer::Restored(restore::restore(Place::Store(store), backup, terms)?))
         }
         Command::Compact => {
             let (before, after) = store.compact(progress)?;

@@ -39,28 +39,39 @@ pub struct Terms<'a> {
     pub keep_sessions: bool,
 }
 
-/// Puts `backup` in the place of `store`, which may be serving.
+/// What a backup takes the place of.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// A store that this process has open, and may be serving.
+    Store(&'a Store),
+    /// A store at this path that nobody can open.
+    Damaged(&'a Path),
+    /// Nothing: there is no store at this path yet.
+    Free(&'a Path),
+}
+
+/// Puts `backup` in its place.
 ///
 /// # Errors
 /// [`Refusal`]; then nothing has changed, unless it says that the store has stopped.
-pub fn over(store: &Store, backup: Replacement, terms: Terms<'_>) -> Result<Restored, Refusal> {
+pub fn restore(place: Place<'_>, backup: Replacement, terms: Terms<'_>) -> Result<Restored, Refusal> {
     let (users, seen) = prepare(&backup, terms)?;
-    // Before anybody writes to the new store: no commit of its is of a time that it has left behind.
-    let (before, kept) = store.replace(backup, Reads::users, || terms.clock.catch_up(seen))?;
-    // In a store that nobody has used yet nothing went back.
+    let (before, kept) = match place {
+        Place::Store(store) => {
+            // Before anybody writes to the new store: no commit of its is of a time that it has left behind.
+            let (before, kept) = store.replace(backup, Reads::users, || terms.clock.catch_up(seen))?;
+            (before, Some(kept))
+        }
+        Place::Damaged(path) => (Vec::new(), Some(backup.put_over_damaged(path)?)),
+        Place::Free(path) => {
+            backup.put_at(path)?;
+            (Vec::new(), None)
+        }
+    };
+    // Where nobody could sign in before, nothing went back.
     let went_back =
         if before.is_empty() { Vec::new() } else { what_went_back(&before, &users, terms.keep_sessions) };
-    Ok(Restored { users: users.len(), kept: Some(kept), went_back })
-}
-
-/// Puts `backup` where there is no store, or none that can be opened.
-///
-/// # Errors
-/// [`Refusal`]; then nothing has changed.
-pub fn to(path: &Path, backup: Replacement, terms: Terms<'_>) -> Result<Restored, Refusal> {
-    let (users, _) = prepare(&backup, terms)?;
-    let kept = backup.put_at(path)?;
-    Ok(Restored { users: users.len(), kept, went_back: Vec::new() })
+    Ok(Restored { users: users.len(), kept, went_back })
 }
 
 /// A backup's users, and the highest time it has seen.

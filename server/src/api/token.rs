@@ -29,8 +29,6 @@ impl App {
         user: &User,
         now: UnixMillis,
     ) -> Result<AccessToken, Problem> {
-        // Not of a time before which an administrator put the clock back.
-        let now = now.min(self.clock.now());
         // Rounded up, so that the token lives at least as long as is announced; sessions end at whole seconds.
         let expires_at =
             (now.as_secs_rounded_up() + self.tokens.access_ttl_secs).min(session.expires.as_secs());

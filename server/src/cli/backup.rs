@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::perform::{Reached, perform, reach};
 use super::{Failure, progress::Bar};
-use crate::administration::{Answer, Command, Refusal};
+use crate::administration::{Answer, Command};
 use crate::clock::Clock;
 use crate::folder::{self, FolderError};
 use crate::keys::Keys;
-use crate::restore::{self, Restored, Terms};
+use crate::restore::{self, Place, Restored, Terms};
 use crate::settings::Settings;
 use crate::store::{Replacement, Store};
 use crate::time::UnixMillis;
@@ -30,10 +30,10 @@ pub(super) fn restore(settings: &Settings, file: &Path, keep_sessions: bool) -> 
     let path = std::path::absolute(file)?;
     folder::make(settings)?;
     let command = Command::Restore { path: path.clone(), keep_sessions };
-    let restored = match reach(settings, &command, || open_if_possible(settings))? {
+    let restored = match reach(settings, &command, || find(settings))? {
         Reached::Server(Answer::Restored(restored)) => restored,
         Reached::Server(_) => return Err("the server answered something else than what came of it".into()),
-        Reached::Store(store) => restore_here(settings, store.as_ref(), &path, keep_sessions)?,
+        Reached::Store(found) => restore_here(settings, &found, &path, keep_sessions)?,
     };
     let Restored { users, kept, went_back } = restored;
     say!("restored {users} users from {}", file.display());
@@ -51,25 +51,33 @@ pub(super) fn restore(settings: &Settings, file: &Path, keep_sessions: bool) -> 
     Ok(())
 }
 
-/// The store that is to be replaced, held so that no server opens it meanwhile; `None` when there is none, or one
-/// that is damaged, which may be why a backup is restored.
-fn open_if_possible(settings: &Settings) -> Result<Option<Store>, FolderError> {
+/// What there is to be replaced.
+enum Found {
+    /// A store, held so that no server opens it meanwhile.
+    Store(Store),
+    /// One that cannot be opened, which may be why a backup is restored.
+    Damaged,
+    /// Nothing yet.
+    Nothing,
+}
+
+fn find(settings: &Settings) -> Result<Found, FolderError> {
     if !folder::exists(settings) {
-        return Ok(None);
+        return Ok(Found::Nothing);
     }
     match Store::open(&folder::store_path(settings), |_| {}) {
-        Ok(store) => Ok(Some(store)),
+        Ok(store) => Ok(Found::Store(store)),
         Err(error) if error.is_in_use() => Err(error.into()),
         Err(error) => {
             eprintln!("latchkey: {error}");
-            Ok(None)
+            Ok(Found::Damaged)
         }
     }
 }
 
 fn restore_here(
     settings: &Settings,
-    store: Option<&Store>,
+    found: &Found,
     file: &Path,
     keep_sessions: bool,
 ) -> Result<Restored, Failure> {
@@ -81,14 +89,14 @@ fn restore_here(
         Err(error) if error.is_missing() && !keep_sessions => Keys::create(&settings.key_file)?,
         read => read?,
     };
-    let seen = store.map(Store::highest_time_seen).transpose()?.unwrap_or(UnixMillis(0));
+    let (place, seen) = match found {
+        Found::Store(store) => (Place::Store(store), store.highest_time_seen()?),
+        Found::Damaged => (Place::Damaged(&path), UnixMillis(0)),
+        Found::Nothing => (Place::Free(&path), UnixMillis(0)),
+    };
     let clock = Clock::starting_at(seen);
     let terms = Terms { keys: &keys, key_file: &settings.key_file, clock: &clock, keep_sessions };
-    let restored: Result<_, Refusal> = match store {
-        Some(store) => restore::over(store, backup, terms),
-        None => restore::to(&path, backup, terms),
-    };
-    Ok(restored?)
+    Ok(restore::restore(place, backup, terms)?)
 }
 
 /// Makes the store's file as small as it can be, also while the server runs.

@@ -138,7 +138,7 @@ impl Store {
         self.writer.run(command)
     }
 
-    /// Runs `command` in a commit of its own; no other command begins before `then`, which follows the commit, is over.
+    /// Runs `command` in a commit of its own; no other begins before `then`, which follows the commit, is over.
     ///
     /// # Errors
     /// [`StoreError::Failed`] when the store has failed, also when `command` fails.

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::mem;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -38,8 +39,9 @@ impl Current {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn put(&self, database: Database) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(database);
+    /// Returns the one before. Closing it takes a moment, which nobody should have to wait for.
+    fn put(&self, database: Database) -> Arc<Database> {
+        mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), Arc::new(database))
     }
 }
 
@@ -158,22 +160,25 @@ impl Replacement {
         writer::commit_one(&self.database, &mut Waiting::default(), &terms, command)
     }
 
-    /// Puts it where there is no store, or none that can be opened; what is there is kept under the name that is
-    /// returned.
+    /// Puts it at `path`, where there is no store.
+    ///
+    /// # Errors
+    /// [`ReplacementError`], also when somebody has made one there meanwhile; then everything is as it was.
+    pub fn put_at(self, path: &Path) -> Result<(), ReplacementError> {
+        // A link, unlike a rename, fails when there is a file.
+        fs::hard_link(&self.file.0, path)?;
+        Ok(sync_folder_of(path)?)
+    }
+
+    /// Puts it in the place of a store that nobody can open, which is kept under the name that is returned.
     ///
     /// # Errors
     /// [`ReplacementError`]; then everything is as it was.
-    pub fn put_at(self, path: &Path) -> Result<Option<PathBuf>, ReplacementError> {
-        if fs::exists(path)? {
-            let kept = keep(path)?;
-            rename(&self.file.0, path, Some(&kept))?;
-            sync_folder_of(path)?;
-            return Ok(Some(kept));
-        }
-        // A link, unlike a rename, fails when a server has made a store there meanwhile.
-        fs::hard_link(&self.file.0, path)?;
+    pub fn put_over_damaged(self, path: &Path) -> Result<PathBuf, ReplacementError> {
+        let kept = keep(path)?;
+        rename(&self.file.0, path, Some(&kept))?;
         sync_folder_of(path)?;
-        Ok(None)
+        Ok(kept)
     }
 }
 
@@ -229,18 +234,19 @@ impl Store {
                 Err(error) => return Ok(Err(error.into())),
             };
             let put = self.put_in_force(replacement, Some(&kept))?;
-            Ok(put.map(|()| {
+            Ok(put.map(|replaced| {
                 then();
-                (before, kept)
+                (before, kept, replaced)
             }))
         });
-        outcome?
+        let (before, kept, _) = outcome??;
+        Ok((before, kept))
     }
 
     /// Makes the store's file as small as it can be; returns its length before and after.
     ///
-    /// A copy takes its place, made between two batches of the writer: reads go on, and writes wait, about two seconds
-    /// for a million sessions.
+    /// A copy takes its place, made between two batches of the writer: reads go on, and writes wait, about two seconds for
+    /// a million sessions.
     ///
     /// # Errors
     /// As for [`replace`](Self::replace), and when there is no room for the copy.
@@ -254,9 +260,10 @@ impl Store {
             };
             let before = self.len();
             let put = self.put_in_force(replacement, None)?;
-            Ok(put.and_then(|()| Ok((before?, self.len()?))))
+            Ok(put.and_then(|replaced| Ok((before?, self.len()?, replaced))))
         });
-        outcome?
+        let (before, after, _) = outcome??;
+        Ok((before, after))
     }
 
     /// The outer error stops the store: the rename is done, and whether it outlasts a power cut is not known.
@@ -264,14 +271,13 @@ impl Store {
         &self,
         replacement: Replacement,
         kept: Option<&PathBuf>,
-    ) -> Result<Result<(), ReplacementError>, StoreError> {
+    ) -> Result<Result<Arc<Database>, ReplacementError>, StoreError> {
         let Replacement { database, file } = replacement;
         if let Err(error) = rename(&file.0, &self.path, kept) {
             return Ok(Err(error.into()));
         }
         sync_folder_of(&self.path)?;
-        self.database.put(database);
-        Ok(Ok(()))
+        Ok(Ok(self.database.put(database)))
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -15,7 +15,7 @@ use crate::audit::{AuditKey, Waiting};
 use crate::clock::Clock;
 
 /// Most commands that wait for the writer; one more is turned away with [`StoreError::Full`].
-const QUEUE_LEN: usize = 1024;
+pub(super) const QUEUE_LEN: usize = 1024;
 
 /// Most commands in one commit. More would only make the first of them wait longer.
 const BATCH_LEN: usize = 256;
