@@ -245,8 +245,8 @@ impl Store {
 
     /// Makes the store's file as small as it can be; returns its length before and after.
     ///
-    /// A copy takes its place, made between two batches of the writer: reads go on, and writes wait, about two seconds for
-    /// a million sessions.
+    /// A copy takes its place, made between two batches of the writer: reads go on, and writes wait, two to three
+    /// seconds for a million sessions.
     ///
     /// # Errors
     /// As for [`replace`](Self::replace), and when there is no room for the copy.
