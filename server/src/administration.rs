@@ -7,14 +7,16 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{Event, Log, Occurrence};
-use crate::clock::Clock;
+use crate::clock::{Clock, format_unix_secs};
 use crate::command;
 use crate::entropy;
 use crate::hasher::Hasher;
-use crate::keys::{KeyFileError, KeyRing};
+use crate::keys::{KeyFileError, KeyRing, Keys};
 use crate::password::{Password, Weakness};
+use crate::restore::{self, Place, Restored};
 use crate::session::{Session, SessionId};
-use crate::store::{Contents, Progress, Reads, Store, StoreError, Writes};
+use crate::settings::ACCESS_TTL_SECS_MAX;
+use crate::store::{Contents, Progress, Reads, Replacement, ReplacementError, Store, StoreError, Writes};
 use crate::time::UnixMillis;
 use crate::user::{Name, NameError, PasswordHash, Role, UserId};
 
@@ -77,6 +79,8 @@ pub enum Command {
         kid: u8,
         /// Also when sessions still need it; they end.
         force: bool,
+        /// Also when access tokens of it may live; they end.
+        even_if_tokens_live: bool,
     },
     /// Reads the newest entries of a log.
     ReadAudit {
@@ -96,6 +100,15 @@ pub enum Command {
         /// Its absolute path.
         path: PathBuf,
     },
+    /// Puts a backup in the place of the store.
+    Restore {
+        /// Its absolute path.
+        path: PathBuf,
+        /// Whether whoever was signed in then is signed in again.
+        keep_sessions: bool,
+    },
+    /// Makes the store's file as small as it can be.
+    Compact,
 }
 
 /// What came of a command.
@@ -124,6 +137,15 @@ pub enum Answer {
         users: u64,
         /// Session records.
         sessions: u64,
+    },
+    /// A backup was restored.
+    Restored(Restored),
+    /// The file was made smaller.
+    Compacted {
+        /// Bytes before.
+        before: u64,
+        /// Bytes now.
+        after: u64,
     },
 }
 
@@ -155,6 +177,8 @@ pub struct KeyRow {
     pub signs: bool,
     /// Living sessions whose refresh token it may have issued.
     pub needed_by_sessions: usize,
+    /// When it stopped signing, in seconds of Unix time, if that is known.
+    pub signed_until: Option<u64>,
 }
 
 /// An entry of a log; the time is seconds of Unix time.
@@ -202,8 +226,6 @@ pub struct Office<'a> {
     pub hasher: &'a Hasher,
     /// The time.
     pub clock: &'a Clock,
-    /// Whether requests are being answered meanwhile.
-    pub is_serving: bool,
 }
 
 /// A user in a list.
@@ -241,16 +263,18 @@ pub enum Refusal {
     Key(String),
     /// So many sessions still need the key.
     KeyNeeded(usize),
+    /// Access tokens of the key may live until this second of Unix time, or until nobody knows when.
+    TokensLive(Option<u64>),
     /// An entry of the audit log is broken, which retiring the key would hide.
     AuditBroken(u64),
     /// The clock is not behind.
     ClockFine,
-    /// The server has to be stopped first.
-    StopFirst,
     /// The command is none that the server knows.
     Unreadable,
     /// The backup was not made, and why.
     Backup(String),
+    /// The store was not replaced, and why.
+    Replacement(String),
     /// The password pool is full.
     Busy,
     /// The store refused, and what it said.
@@ -268,7 +292,20 @@ impl fmt::Display for Refusal {
                 f.write_str(&reasons.join(", and "))
             }
             Self::NoSuchSession => f.write_str("there is no such session; `latchkey session list` shows all"),
-            Self::Key(reason) | Self::Backup(reason) => f.write_str(reason),
+            Self::Key(reason) | Self::Backup(reason) | Self::Replacement(reason) => f.write_str(reason),
+            Self::TokensLive(until) => {
+                match until {
+                    Some(secs) => {
+                        write!(f, "access tokens of this key may live until {}", format_unix_secs(*secs))?;
+                        write!(
+                            f,
+                            " ({ACCESS_TTL_SECS_MAX} s after it stopped signing, the longest they can)"
+                        )?;
+                    }
+                    None => f.write_str("it is not known when this key stopped signing")?,
+                }
+                f.write_str("; wait, or say --even-if-tokens-live to refuse those that do from now on")
+            }
             Self::KeyNeeded(sessions) => write!(
                 f,
                 "{sessions} living sessions may still hold refresh tokens of this key and would end; \
@@ -279,7 +316,6 @@ impl fmt::Display for Refusal {
                 "entry {number} of the audit log is broken, and retiring the key would hide that; \
                  see `latchkey audit verify`"
             ),
-            Self::StopFirst => f.write_str("a server is running; stop it first"),
             Self::Unreadable => {
                 f.write_str("the server does not know this command; is it of the same version?")
             }
@@ -301,6 +337,12 @@ impl From<StoreError> for Refusal {
 impl From<KeyFileError> for Refusal {
     fn from(error: KeyFileError) -> Self {
         Self::Key(error.to_string())
+    }
+}
+
+impl From<ReplacementError> for Refusal {
+    fn from(error: ReplacementError) -> Self {
+        Self::Replacement(error.to_string())
     }
 }
 
@@ -384,21 +426,15 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
                 command::change_user(writes, &name, Event::SessionRevoked, now, |_| {})
             })
         }
-        Command::ListKeys => {
-            let keys = office.keys.current();
-            let needed = |kid| sessions_that_need(store, kid, now);
-            let rows = keys.kids().map(|kid| {
-                let signs = kid == keys.signing_kid();
-                Ok(KeyRow { kid, signs, needed_by_sessions: needed(kid)?.len() })
-            });
-            Ok(Answer::Keys(rows.collect::<Result<_, StoreError>>()?))
-        }
+        Command::ListKeys => list_keys(office, now),
         Command::RotateKey => {
-            let kid = office.keys.rotate()?;
+            let kid = office.keys.rotate(now)?;
             remember_keys(office, Event::KeyRotated)?;
             Ok(Answer::Rotated(kid))
         }
-        Command::RetireKey { kid, force } => retire_key(office, kid, force, now),
+        Command::RetireKey { kid, force, even_if_tokens_live } => {
+            retire_key(office, kid, Retirement { force, even_if_tokens_live }, now)
+        }
         Command::ReadAudit { log, from, limit } => read_audit(store, log, from, limit),
         Command::VerifyAudit => {
             let keys = office.keys.current();
@@ -416,18 +452,31 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
             if behind_secs == 0 {
                 return Err(Refusal::ClockFine);
             }
-            if office.is_serving {
-                // Requests under way hold times of the clock as it was, and would bring them back.
-                return Err(Refusal::StopFirst);
-            }
             let accepted = clock.system_time();
-            store.write(move |writes| command::accept_clock(writes, accepted))?;
+            store.write_alone(
+                |writes| command::accept_clock(writes, accepted),
+                || {
+                    clock.accept();
+                    // Requests under way hold times of the clock as it was, and must not bring them back.
+                    store.limit_time(clock.clone());
+                },
+            )?;
             Ok(Answer::ClockLowered(behind_secs))
         }
         Command::Backup { path } => match store.backup(&path, progress) {
             Ok(Contents { users, sessions, .. }) => Ok(Answer::BackedUp { users, sessions }),
             Err(error) => Err(Refusal::Backup(error.to_string())),
         },
+        Command::Restore { path, keep_sessions } => {
+            let backup = Replacement::of_backup(&path, store.path(), progress)?;
+            let keys = office.keys.current();
+            let terms = restore::Terms { keys: &keys, key_file: office.keys.path(), clock, keep_sessions };
+            Ok(Answer::Restored(restore::restore(Place::Store(store), backup, terms)?))
+        }
+        Command::Compact => {
+            let (before, after) = store.compact(progress)?;
+            Ok(Answer::Compacted { before, after })
+        }
     }
 }
 
@@ -489,6 +538,37 @@ fn list_sessions(store: &Store, user: Option<&str>, now: UnixMillis) -> Result<A
     Ok(Answer::Sessions(rows))
 }
 
+fn list_keys(office: &Office<'_>, now: UnixMillis) -> Result<Answer, Refusal> {
+    let keys = office.keys.current();
+    let mut rows: Vec<_> = keys
+        .kids()
+        .map(|kid| KeyRow {
+            kid,
+            signs: kid == keys.signing_kid(),
+            needed_by_sessions: 0,
+            signed_until: keys.signed_until(kid).map(UnixMillis::as_secs),
+        })
+        .collect();
+    each_session(office.store, |reads, id, session| {
+        if session.end_reason(reads.user(id.user())?.as_ref(), now).is_none() {
+            for row in rows.iter_mut().filter(|row| session.needs_key(row.kid)) {
+                row.needed_by_sessions += 1;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(Answer::Keys(rows))
+}
+
+/// Refuses a key whose access tokens may live: whoever holds one was promised that it works until it expires.
+fn check_that_tokens_died(keys: &Keys, kid: u8, now: UnixMillis) -> Result<(), Refusal> {
+    let last_expiry = keys.signed_until(kid).map(|until| until.as_secs_rounded_up() + ACCESS_TTL_SECS_MAX);
+    match last_expiry {
+        Some(expiry) if expiry <= now.as_secs() => Ok(()),
+        until => Err(Refusal::TokensLive(until)),
+    }
+}
+
 fn sessions_that_need(store: &Store, kid: u8, now: UnixMillis) -> Result<Vec<SessionId>, StoreError> {
     let mut needing = Vec::new();
     each_session(store, |reads, id, session| {
@@ -502,15 +582,30 @@ fn sessions_that_need(store: &Store, kid: u8, now: UnixMillis) -> Result<Vec<Ses
     Ok(needing)
 }
 
-fn retire_key(office: &Office<'_>, kid: u8, force: bool, now: UnixMillis) -> Result<Answer, Refusal> {
+/// What a key may be retired in spite of.
+#[derive(Clone, Copy)]
+struct Retirement {
+    force: bool,
+    even_if_tokens_live: bool,
+}
+
+fn retire_key(
+    office: &Office<'_>,
+    kid: u8,
+    in_spite_of: Retirement,
+    now: UnixMillis,
+) -> Result<Answer, Refusal> {
     let keys = office.keys.current();
     if kid == keys.signing_kid() || !keys.kids().any(|known| known == kid) {
         // The ring knows best how to say it.
         office.keys.retire(kid)?;
     }
     let needing = sessions_that_need(office.store, kid, now)?;
-    if !needing.is_empty() && !force {
+    if !needing.is_empty() && !in_spite_of.force {
         return Err(Refusal::KeyNeeded(needing.len()));
+    }
+    if !in_spite_of.even_if_tokens_live {
+        check_that_tokens_died(&keys, kid, now)?;
     }
     // The store forgets the key first: after a crash in between, a key more in the file does no harm.
     let kept: Vec<_> = keys.fingerprints().into_iter().filter(|key| key[0] != kid).collect();

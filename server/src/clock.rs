@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::UnixMillis;
@@ -11,27 +11,44 @@ use crate::time::UnixMillis;
 /// The server's time.
 ///
 /// It starts at the later of the system clock and the highest time the store has seen, runs on the monotonic
-/// clock, and follows the system clock forwards only: a clock set back must not revive an expired session.
-#[derive(Debug)]
+/// clock, and follows the system clock forwards only: a clock set back must not revive an expired session. Its
+/// clones are one clock.
+#[derive(Clone, Debug)]
 pub struct Clock {
     anchor: Instant,
-    /// Unix time in milliseconds at `anchor`. It only grows.
-    millis_at_anchor: AtomicU64,
+    /// Unix time in milliseconds at `anchor`. It only grows, but for [`accept`](Self::accept).
+    millis_at_anchor: Arc<AtomicU64>,
 }
 
 impl Clock {
     /// A clock that never shows a time before `highest_seen`.
     pub fn starting_at(highest_seen: UnixMillis) -> Self {
         let start = highest_seen.max(system_time());
-        Self { anchor: Instant::now(), millis_at_anchor: AtomicU64::new(start.0) }
+        Self { anchor: Instant::now(), millis_at_anchor: Arc::new(AtomicU64::new(start.0)) }
     }
 
     /// The present time.
     pub fn now(&self) -> UnixMillis {
-        let elapsed = u64::try_from(self.anchor.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let elapsed = self.elapsed_millis();
         let system_at_anchor = system_time().0.saturating_sub(elapsed);
         let before = self.millis_at_anchor.fetch_max(system_at_anchor, Ordering::Relaxed);
         UnixMillis(before.max(system_at_anchor).saturating_add(elapsed))
+    }
+
+    /// Goes back to the system clock. Every session has to be ended first: their times mean nothing any more.
+    pub fn accept(&self) {
+        let system_at_anchor = system_time().0.saturating_sub(self.elapsed_millis());
+        self.millis_at_anchor.store(system_at_anchor, Ordering::Relaxed);
+    }
+
+    /// Goes on from `time` if that is later: somebody has seen it.
+    pub fn catch_up(&self, time: UnixMillis) {
+        let at_anchor = time.0.saturating_sub(self.elapsed_millis());
+        self.millis_at_anchor.fetch_max(at_anchor, Ordering::Relaxed);
+    }
+
+    fn elapsed_millis(&self) -> u64 {
+        u64::try_from(self.anchor.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// What the system clock shows, also when that is earlier.
@@ -106,6 +123,25 @@ mod tests {
         let clock = Clock::starting_at(an_hour_ahead);
         assert!(clock.now() >= an_hour_ahead);
         assert!(clock.secs_behind() >= 3599);
+    }
+
+    #[test]
+    fn an_accepted_system_clock_is_the_time_of_every_clone() {
+        let clock = Clock::starting_at(system_time().plus_secs(3600));
+        let clone = clock.clone();
+        clock.accept();
+        assert_eq!(clone.secs_behind(), 0);
+        assert!(clone.now() < system_time().plus_secs(60));
+    }
+
+    #[test]
+    fn time_catches_up_with_a_later_one_and_with_no_earlier_one() {
+        let clock = Clock::starting_at(UnixMillis(0));
+        let an_hour_ahead = system_time().plus_secs(3600);
+        clock.catch_up(an_hour_ahead);
+        assert!(clock.now() >= an_hour_ahead);
+        clock.catch_up(UnixMillis(5));
+        assert!(clock.now() >= an_hour_ahead);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub fn sign_in(
     now: UnixMillis,
     policy: &Policy,
 ) -> Result<Option<(User, Session)>, StoreError> {
-    writes.saw_time(now);
+    let now = writes.saw_time(now);
     let Some(mut user) = writes.user(request.user)? else { return Ok(None) };
     if user.disabled || user.password_hash != request.verified {
         return Ok(None);
@@ -94,7 +94,7 @@ pub fn refresh(
     now: UnixMillis,
     policy: &Policy,
 ) -> Result<Refreshed, StoreError> {
-    writes.saw_time(now);
+    let now = writes.saw_time(now);
     let record = writes.session(id)?;
     let user = writes.user(id.user())?;
     let decision = decide(record.as_ref(), user.as_ref(), presented, now, policy);
@@ -141,7 +141,7 @@ pub fn end_session(
     event: Event,
     now: UnixMillis,
 ) -> Result<bool, StoreError> {
-    writes.saw_time(now);
+    let now = writes.saw_time(now);
     let Some(session) = writes.session(id)?.filter(|_| id.user() == owner) else { return Ok(false) };
     let user = writes.user(owner)?;
     writes.delete_session(id)?;
@@ -169,7 +169,7 @@ pub fn change_password(
     new: PasswordHash,
     now: UnixMillis,
 ) -> Result<bool, StoreError> {
-    writes.saw_time(now);
+    let now = writes.saw_time(now);
     let id = keep.user();
     let (Some(mut user), Some(mut session)) = (writes.user(id)?, writes.session(keep)?) else {
         return Ok(false);
@@ -195,7 +195,7 @@ pub fn add_user(
     password_hash: PasswordHash,
     now: UnixMillis,
 ) -> Result<bool, StoreError> {
-    writes.saw_time(now);
+    let now = writes.saw_time(now);
     if writes.user_named(name)?.is_some() {
         return Ok(false);
     }
@@ -241,7 +241,7 @@ pub fn delete_user(writes: &mut Writes<'_>, name: &Name, now: UnixMillis) -> Res
 
 /// Deletes those of the sessions `ids` that are dead at `now`; returns how many.
 pub fn delete_dead(writes: &mut Writes<'_>, ids: &[SessionId], now: UnixMillis) -> Result<usize, StoreError> {
-    writes.saw_time(now);
+    let now = writes.saw_time(now);
     let mut deleted = 0;
     for &id in ids {
         let Some(session) = writes.session(id)? else { continue };

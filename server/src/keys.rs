@@ -20,6 +20,7 @@ use crate::audit::AuditKey;
 use crate::entropy;
 use crate::private_file;
 use crate::session::RetryKey;
+use crate::time::UnixMillis;
 
 /// Name of the key file inside the data folder.
 pub const FILE_NAME: &str = "keys";
@@ -30,15 +31,35 @@ pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
 /// Bytes of a key file at most: enough for every key id there can be.
 const FILE_LEN_MAX: u64 = 32 << 10;
 
+/// Bytes of a line of it at most: an id, a key, a time.
+const LINE_LEN_MAX: usize = 3 + 1 + 43 + 1 + 20 + 1;
+
+// Every key id there is has room.
+const _: () = assert!(FILE_HEAD.len() + 256 * LINE_LEN_MAX <= FILE_LEN_MAX as usize);
+
 const FIRST_LINE: &str = "latchkey-keys 1";
 const FILE_HEAD: &str = "latchkey-keys 1
 # Whoever reads this file can sign in as anybody: keep it to its owner (0600), apart from backups of the store.
 # One key a line: its id (0 to 255) and 32 random bytes in base64url. The last line signs; the lines before it are
-# there for tokens that still live.
+# there for tokens that still live, and end with the second of Unix time at which they stopped signing.
 ";
 
 type HmacSha256 = Hmac<Sha256>;
 type Secret = Zeroizing<[u8; 32]>;
+
+/// A line of the key file.
+struct Master {
+    kid: u8,
+    secret: Secret,
+    /// When it stopped signing; files of earlier versions do not say.
+    signed_until: Option<UnixMillis>,
+}
+
+impl Master {
+    fn new(kid: u8) -> Self {
+        Self { kid, secret: Zeroizing::new(entropy::bytes()), signed_until: None }
+    }
+}
 
 /// The keys of a running server, which can change: requests under way keep those they began with.
 #[derive(Debug)]
@@ -58,18 +79,27 @@ impl KeyRing {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Adds a new master key, which signs from now on; returns its id.
+    /// The key file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds a new master key, which signs from `now` on; returns its id.
     ///
     /// # Errors
     /// [`KeyFileError`] when the file cannot be read or written, or has no free key id; then nothing has changed.
-    pub fn rotate(&self) -> Result<u8, KeyFileError> {
+    pub fn rotate(&self, now: UnixMillis) -> Result<u8, KeyFileError> {
         self.change(|masters| {
-            let is_free = |kid: &u8| masters.iter().all(|(taken, _)| taken != kid);
-            let newest = masters.last().map_or(0, |(kid, _)| *kid);
+            let is_free = |kid: &u8| masters.iter().all(|taken| taken.kid != *kid);
+            let newest = masters.last().map_or(0, |master| master.kid);
             // Ids are not used again soon: tokens of a retired key may still be about.
             let kid =
                 (1..=u8::MAX).map(|step| newest.wrapping_add(step)).find(is_free).ok_or(Reason::Full)?;
-            masters.push((kid, Zeroizing::new(entropy::bytes())));
+            if let Some(signing) = masters.last_mut() {
+                // Rounded up: a request under way signs with it until it has seen the other.
+                signing.signed_until = Some(UnixMillis::from_secs(now.as_secs_rounded_up()));
+            }
+            masters.push(Master::new(kid));
             Ok(kid)
         })
     }
@@ -80,10 +110,10 @@ impl KeyRing {
     /// [`KeyFileError`] as for [`rotate`](Self::rotate), and for the key that signs or is not there.
     pub fn retire(&self, kid: u8) -> Result<(), KeyFileError> {
         self.change(|masters| {
-            if masters.last().is_some_and(|(signing, _)| *signing == kid) {
+            if masters.last().is_some_and(|signing| signing.kid == kid) {
                 return Err(Reason::Signs);
             }
-            let place = masters.iter().position(|(known, _)| *known == kid).ok_or(Reason::NoSuchKey)?;
+            let place = masters.iter().position(|known| known.kid == kid).ok_or(Reason::NoSuchKey)?;
             masters.remove(place);
             Ok(())
         })
@@ -95,15 +125,15 @@ impl KeyRing {
     /// [`KeyFileError`] when the file cannot be read or has no such key.
     pub fn access_secret(&self, kid: u8) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
         let masters = read_masters(&self.path)?;
-        let master = masters.iter().find(|(known, _)| *known == kid);
-        let (_, master) =
+        let master = masters.iter().find(|known| known.kid == kid);
+        let master =
             master.ok_or_else(|| KeyFileError { path: self.path.clone(), reason: Reason::NoSuchKey })?;
-        Ok(derive(master, b"access"))
+        Ok(derive(&master.secret, b"access"))
     }
 
     fn change<T>(
         &self,
-        change: impl FnOnce(&mut Vec<(u8, Secret)>) -> Result<T, Reason>,
+        change: impl FnOnce(&mut Vec<Master>) -> Result<T, Reason>,
     ) -> Result<T, KeyFileError> {
         let failed = |reason| KeyFileError { path: self.path.clone(), reason };
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
@@ -134,6 +164,7 @@ struct Derived {
     retry: HmacSha256,
     audit: AuditKey,
     fingerprint: [u8; 9],
+    signed_until: Option<UnixMillis>,
 }
 
 impl fmt::Debug for Keys {
@@ -144,19 +175,20 @@ impl fmt::Debug for Keys {
 
 impl Keys {
     /// Derives from `masters`, oldest first; there is at least one.
-    fn derive(masters: &[(u8, Secret)]) -> Self {
-        let access = masters.iter().rev().map(|(kid, master)| access_key(*kid, master)).collect();
+    fn derive(masters: &[Master]) -> Self {
+        let access = masters.iter().rev().map(access_key).collect();
         let masters = masters
             .iter()
-            .map(|(kid, master)| {
+            .map(|Master { kid, secret, signed_until }| {
                 let mut fingerprint = [*kid; 9];
-                fingerprint[1..].copy_from_slice(&derive(master, b"fingerprint")[..8]);
+                fingerprint[1..].copy_from_slice(&derive(secret, b"fingerprint")[..8]);
                 Derived {
                     kid: *kid,
-                    refresh: RefreshKey::new(&derive(master, b"refresh")),
-                    retry: keyed(&derive(master, b"retry")),
-                    audit: AuditKey::new(*kid, keyed(&derive(master, b"audit"))),
+                    refresh: RefreshKey::new(&derive(secret, b"refresh")),
+                    retry: keyed(&derive(secret, b"retry")),
+                    audit: AuditKey::new(*kid, keyed(&derive(secret, b"audit"))),
                     fingerprint,
+                    signed_until: *signed_until,
                 }
             })
             .collect();
@@ -176,6 +208,11 @@ impl Keys {
     /// The id of the key that signs new tokens.
     pub fn signing_kid(&self) -> u8 {
         self.masters.last().expect("a key file has at least one key").kid
+    }
+
+    /// When a key that signs no more stopped, if that is known.
+    pub fn signed_until(&self, kid: u8) -> Option<UnixMillis> {
+        self.find(kid).filter(|key| key.kid != self.signing_kid())?.signed_until
     }
 
     /// The key of refresh tokens with this id.
@@ -229,7 +266,7 @@ impl Keys {
     /// [`KeyFileError`] when it is already there or cannot be written.
     pub fn create(path: &Path) -> Result<Self, KeyFileError> {
         let failed = |error| KeyFileError { path: path.to_owned(), reason: Reason::Io(error) };
-        let masters = [(1, Zeroizing::new(entropy::bytes()))];
+        let masters = [Master::new(1)];
         let unfinished = write_unfinished(path, file_text(&masters).as_bytes()).map_err(failed)?;
         // A link, unlike a rename, fails when there is a file already.
         let linked = fs::hard_link(&unfinished, path);
@@ -239,7 +276,7 @@ impl Keys {
     }
 }
 
-fn read_masters(path: &Path) -> Result<Vec<(u8, Secret)>, KeyFileError> {
+fn read_masters(path: &Path) -> Result<Vec<Master>, KeyFileError> {
     let failed = |reason| KeyFileError { path: path.to_owned(), reason };
     let mut file = File::open(path).map_err(|error| failed(Reason::Io(error)))?;
     let metadata = file.metadata().map_err(|error| failed(Reason::Io(error)))?;
@@ -254,14 +291,17 @@ fn read_masters(path: &Path) -> Result<Vec<(u8, Secret)>, KeyFileError> {
     parse(&text).map_err(failed)
 }
 
-fn file_text(masters: &[(u8, Secret)]) -> Zeroizing<String> {
+fn file_text(masters: &[Master]) -> Zeroizing<String> {
     // Large enough from the start, so that no copy of a key stays behind in memory.
-    let mut text = Zeroizing::new(String::with_capacity(FILE_HEAD.len() + masters.len() * 48));
+    let mut text = Zeroizing::new(String::with_capacity(FILE_HEAD.len() + masters.len() * LINE_LEN_MAX));
     text.push_str(FILE_HEAD);
-    for (kid, master) in masters {
-        let key = Zeroizing::new(Base64UrlUnpadded::encode_string(&**master));
+    for Master { kid, secret, signed_until } in masters {
+        let key = Zeroizing::new(Base64UrlUnpadded::encode_string(&**secret));
         text.push_str(&format!("{kid} "));
         text.push_str(&key);
+        if let Some(until) = signed_until {
+            text.push_str(&format!(" {}", until.as_secs()));
+        }
         text.push('\n');
     }
     text
@@ -276,29 +316,31 @@ fn write_unfinished(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
     Ok(unfinished)
 }
 
-fn parse(text: &str) -> Result<Vec<(u8, Secret)>, Reason> {
+fn parse(text: &str) -> Result<Vec<Master>, Reason> {
     let mut lines = text.lines().zip(1_usize..);
     if lines.next().is_none_or(|(line, _)| line != FIRST_LINE) {
         return Err(Reason::NoKeyFile);
     }
-    let mut masters: Vec<(u8, Secret)> = Vec::new();
+    let mut masters: Vec<Master> = Vec::new();
     for (line, number) in lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#')) {
-        let (kid, key) = line.split_once(' ').ok_or(Reason::Line(number))?;
+        let (kid, rest) = line.split_once(' ').ok_or(Reason::Line(number))?;
+        let (key, until) = rest.split_once(' ').map_or((rest, None), |(key, until)| (key, Some(until)));
+        let until: Option<u64> = until.map(str::parse).transpose().map_err(|_| Reason::Line(number))?;
         let kid: u8 = kid.parse().map_err(|_| Reason::Line(number))?;
         let mut secret = Zeroizing::new([0; 32]);
         let decoded = Base64UrlUnpadded::decode(key, &mut *secret).map_err(|_| Reason::Line(number))?;
-        if decoded.len() != 32 || masters.iter().any(|(earlier, _)| *earlier == kid) {
+        if decoded.len() != 32 || masters.iter().any(|earlier| earlier.kid == kid) {
             return Err(Reason::Line(number));
         }
-        masters.push((kid, secret));
+        masters.push(Master { kid, secret, signed_until: until.map(UnixMillis::from_secs) });
     }
     if masters.is_empty() { Err(Reason::NoKeyFile) } else { Ok(masters) }
 }
 
-fn access_key(kid: u8, master: &Secret) -> Key {
-    Key::new(&*derive(master, b"access"))
+fn access_key(master: &Master) -> Key {
+    Key::new(&*derive(&master.secret, b"access"))
         .and_then(|key| key.with_type(ACCESS_TOKEN_TYPE))
-        .and_then(|key| key.with_kid(&kid.to_string()))
+        .and_then(|key| key.with_kid(&master.kid.to_string()))
         .expect("32 bytes, a short type and a short key id make a key")
 }
 
@@ -354,7 +396,7 @@ impl fmt::Display for KeyFileError {
             Reason::Line(number) => write!(
                 f,
                 "line {number} of the key file {path} is not an unused key id (0 to 255), a space and 43 base64url \
-                 characters; put the right file back"
+                 characters, and perhaps a time; put the right file back"
             ),
         }
     }
@@ -434,7 +476,8 @@ mod tests {
         assert!(refusal("").contains("no key file"));
         assert!(refusal(&format!("{FIRST_LINE}\n# nothing\n")).contains("no key file"));
         assert!(refusal(&format!("1 {KEY}\n")).contains("no key file"));
-        for line in [KEY.to_owned(), format!("256 {KEY}"), format!("1 {KEY}A"), format!("1 {}", &KEY[1..])] {
+        let lines = ["KEY", "256 KEY", "1 KEYA", "1 AEY", "1 KEY ", "1 KEY x", "1 KEY -1", "1 KEY 5 6"];
+        for line in lines.map(|line| line.replace("KEY", KEY)) {
             assert!(refusal(&format!("{FIRST_LINE}\n{line}\n")).contains("line 2"), "{line}");
         }
         assert!(refusal(&format!("{FIRST_LINE}\n1 {KEY}\n1 {KEY}\n")).contains("line 3"));
@@ -446,7 +489,7 @@ mod tests {
         let path = folder.path().join(FILE_NAME);
         let ring = KeyRing::new(path.clone(), Keys::create(&path).unwrap());
         let before = ring.current();
-        assert_eq!(ring.rotate().unwrap(), 2);
+        assert_eq!(ring.rotate(UnixMillis(5_001)).unwrap(), 2);
         assert_eq!(ring.current().kids().collect::<Vec<_>>(), [1, 2]);
         assert_eq!(ring.current().fingerprints()[0], before.fingerprints()[0]);
         assert_eq!(Keys::read(&path).unwrap().fingerprints(), ring.current().fingerprints());
@@ -455,8 +498,33 @@ mod tests {
         assert!(ring.retire(9).unwrap_err().to_string().contains("no such key"));
         ring.retire(1).unwrap();
         assert_eq!(Keys::read(&path).unwrap().kids().collect::<Vec<_>>(), [2]);
-        assert_eq!(ring.rotate().unwrap(), 3, "an id is not used again at once");
+        assert_eq!(ring.rotate(UnixMillis(9_000)).unwrap(), 3, "an id is not used again at once");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_key_remembers_in_its_file_when_it_stopped_signing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let ring = KeyRing::new(path.clone(), Keys::create(&path).unwrap());
+        assert_eq!(ring.current().signed_until(1), None, "it signs");
+        ring.rotate(UnixMillis(5_001)).unwrap();
+        ring.rotate(UnixMillis(9_000)).unwrap();
+        for keys in [&*ring.current(), &Keys::read(&path).unwrap()] {
+            let until = [1, 2, 3, 4].map(|kid| keys.signed_until(kid));
+            assert_eq!(until, [Some(UnixMillis(6_000)), Some(UnixMillis(9_000)), None, None]);
+        }
+    }
+
+    #[test]
+    fn a_key_file_without_times_reads_and_keeps_its_keys() {
+        let other = KEY.replace('A', "B");
+        let (_folder, path) = written(&format!("{FIRST_LINE}\n1 {KEY}\n2 {other}\n"), 0o600);
+        let ring = KeyRing::new(path.clone(), Keys::read(&path).unwrap());
+        assert_eq!(ring.current().signed_until(1), None);
+        ring.rotate(UnixMillis(7_000)).unwrap();
+        let keys = Keys::read(&path).unwrap();
+        assert_eq!([1, 2].map(|kid| keys.signed_until(kid)), [None, Some(UnixMillis(7_000))]);
     }
 
     #[test]

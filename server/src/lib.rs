@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod password;
 mod private_file;
 pub mod problem;
+pub mod restore;
 pub mod session;
 pub mod settings;
 pub mod site;

@@ -21,6 +21,9 @@ const PREFIX: &str = "LATCHKEY_";
 /// Longest issuer or audience in bytes, so that every token fits the buffers of devices.
 const TOKEN_TEXT_LEN_MAX: usize = 255;
 
+/// Most seconds an access token can be made to live: that long after a key stopped signing none of its tokens lives.
+pub const ACCESS_TTL_SECS_MAX: u64 = 86_400;
+
 /// One line of the table.
 #[derive(Debug)]
 pub struct Setting {
@@ -195,7 +198,7 @@ impl Given {
             public_url,
             issuer: self.parsed(ISSUER, token_text)?,
             audience: self.parsed(AUDIENCE, token_text)?,
-            access_ttl_secs: self.number(ACCESS_TTL, 1..=86_400)?.unwrap_or(600),
+            access_ttl_secs: self.number(ACCESS_TTL, 1..=ACCESS_TTL_SECS_MAX)?.unwrap_or(600),
             policy: Policy {
                 grace_secs: self.number(GRACE, 0..=60)?.unwrap_or(30),
                 inactivity_secs: self.number(INACTIVITY, 1..=34_560_000)?.unwrap_or(604_800),

@@ -1,13 +1,11 @@
-//! What an administrator does to a store, with the server running and without: sessions, keys, logs, time, backups.
+//! What an administrator does to a store, with the server running and without: sessions, keys and logs.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use latchkey_tests::http::Request;
-use latchkey_tests::server::{PASSWORD, Server, Setup, Tokens, assert_fails, printed};
+use latchkey_tests::server::{Server, Setup, Tokens, assert_fails, printed};
 use redb::ReadableTable;
 use serde_json::Value;
 
@@ -62,7 +60,9 @@ fn after_a_key_rotation_tokens_of_both_keys_work_and_a_lost_answer_is_still_give
     assert_fails(&server.run(&["key", "retire", "1"]), "1 living sessions may still hold");
     let fourth = Tokens::from(&server.refresh(&third.refresh, None));
     assert_eq!(json(&server, &["key", "list"])[0]["needed_by_sessions"], 0);
-    assert_eq!(printed(&server.run(&["key", "retire", "1"])), "retired key 1\n");
+    assert_fails(&server.run(&["key", "retire", "1"]), "access tokens of this key may live until 20");
+    assert_eq!(server.get("/api/me", &second.access).status, 200, "it was promised to live until it expires");
+    assert_eq!(printed(&server.run(&["key", "retire", "1", "--even-if-tokens-live"])), "retired key 1\n");
     server.get("/api/me", &second.access).assert_refused(401, "invalid_token", "refresh");
     assert_eq!(server.refresh(&fourth.refresh, None).status, 200);
     assert_fails(&server.run(&["key", "retire", "2"]), "the key that signs cannot be retired");
@@ -73,13 +73,52 @@ fn after_a_key_rotation_tokens_of_both_keys_work_and_a_lost_answer_is_still_give
 fn a_forced_retirement_ends_the_sessions_that_need_the_key_and_survives_a_restart() {
     let (mut server, tokens) = without_grace();
     printed(&server.run(&["key", "rotate"]));
-    printed(&server.run(&["key", "retire", "1", "--force"]));
+    printed(&server.run(&["key", "retire", "1", "--force", "--even-if-tokens-live"]));
     server.refresh(&tokens.refresh, None).assert_refused(401, "invalid_refresh_token", "login");
     assert_eq!(json(&server, &["session", "list"]).len(), 0);
     server.stop();
     server.start();
     let tokens = server.login("alice");
     assert_eq!(server.refresh(&tokens.refresh, None).status, 200);
+}
+
+/// Rewrites the key file as if every key had stopped signing two days ago, or as if nobody had noted when.
+fn age_keys(server: &Server, is_noted: bool) {
+    let path = server.data().join("keys");
+    let text = fs::read_to_string(&path).unwrap();
+    let aged = text.lines().map(|line| match line.split_once(' ') {
+        Some((kid, rest)) if kid != "#" && rest.contains(' ') => {
+            let (key, until) = rest.split_once(' ').unwrap();
+            let two_days_ago = until.parse::<u64>().unwrap() - 2 * 86_400;
+            if is_noted { format!("{kid} {key} {two_days_ago}\n") } else { format!("{kid} {key}\n") }
+        }
+        _ => format!("{line}\n"),
+    });
+    let aged: String = aged.collect();
+    fs::write(&path, aged).unwrap();
+}
+
+#[test]
+fn a_key_is_retired_once_its_access_tokens_have_expired_and_a_file_without_times_needs_a_word_more() {
+    let mut server = Setup::new(SERVER).stopped();
+    server.add_user("alice");
+    for _ in 0..2 {
+        printed(&server.run(&["key", "rotate"]));
+    }
+    assert_fails(&server.run(&["key", "retire", "1"]), "86400 s after it stopped signing");
+    age_keys(&server, true);
+    let rows = json(&server, &["key", "list"]);
+    assert!(
+        rows[0]["signed_until"].as_u64() > Some(1_700_000_000) && rows[2]["signed_until"].is_null(),
+        "{rows:?}"
+    );
+    assert!(printed(&server.run(&["key", "list"])).contains("  1         0  until 20"));
+    assert_eq!(printed(&server.run(&["key", "retire", "1"])), "retired key 1\n");
+    age_keys(&server, false);
+    server.start();
+    assert_fails(&server.run(&["key", "retire", "2"]), "it is not known when this key stopped signing");
+    assert_eq!(printed(&server.run(&["key", "retire", "2", "--even-if-tokens-live"])), "retired key 2\n");
+    server.login("alice");
 }
 
 #[test]
@@ -189,86 +228,10 @@ fn a_log_that_was_tampered_with_is_broken_where_it_was() {
 }
 
 #[test]
-fn a_backup_is_made_while_the_server_runs_and_restoring_it_ends_all_sessions() {
-    let (mut server, tokens) = without_grace();
-    let made = printed(&server.run(&["backup", "copy.redb"]));
-    assert!(made.contains("backed up 1 users and 1 session records"), "{made}");
-    assert_fails(&server.run(&["backup", "copy.redb"]), "there is a file of that name already");
-    server.add_user("bob");
-    assert!(server.run(&["user", "disable", "alice"]).status.success());
-    assert_fails(&server.run(&["restore", "copy.redb"]), "in use by another latchkey");
-
-    server.stop();
-    let restored = printed(&server.run(&["restore", "copy.redb"]));
-    for line in [
-        "restored 1 users",
-        "ended all sessions",
-        "alice went back: enabled again",
-        "bob is not in the backup",
-    ] {
-        assert!(restored.contains(line), "{restored}");
-    }
-    assert!(server.data().join("latchkey.redb.replaced-1").exists());
-    server.start();
-    server.refresh(&tokens.refresh, None).assert_refused(401, "session_revoked", "login");
-    server.try_login("bob", PASSWORD).assert_refused(401, "invalid_credentials", "login");
-    server.login("alice");
-    assert_eq!(events(&server, &[]).iter().filter(|event| *event == "restored").count(), 1);
-    assert!(server.run(&["audit", "verify"]).status.success());
-}
-
-#[test]
-fn a_backup_restored_with_its_sessions_heals_those_that_went_on() {
-    let (mut server, first) = without_grace();
-    printed(&server.run(&["backup", "copy.redb"]));
-    let second = Tokens::from(&server.refresh(&first.refresh, None));
-    server.stop();
-    printed(&server.run(&["restore", "copy.redb", "--keep-sessions"]));
-    server.start();
-    assert_eq!(server.refresh(&second.refresh, None).status, 200, "row 4");
-}
-
-#[test]
-fn a_damaged_or_foreign_backup_is_not_restored() {
-    let (mut server, tokens) = without_grace();
-    server.stop();
-    fs::write(server.folder().join("letter.txt"), "dear bank ".repeat(1000)).unwrap();
-    assert_fails(&server.run(&["restore", "letter.txt"]), "damaged or no latchkey store");
-    assert_fails(&server.run(&["restore", "nowhere.redb"]), "nowhere.redb");
-    let other = Setup::new(SERVER).stopped();
-    other.add_user("mallory");
-    let foreign = other.data().join("latchkey.redb");
-    assert_fails(&server.run(&["restore", foreign.to_str().unwrap(), "--keep-sessions"]), "another key 1");
-    assert!(!server.data().join("latchkey.redb.restoring").exists(), "no hashes are left lying about");
-    server.start();
-    assert_eq!(server.refresh(&tokens.refresh, None).status, 200);
-}
-
-#[test]
-fn a_backup_replaces_a_damaged_store_and_moves_to_a_machine_without_keys() {
-    let (mut server, _) = without_grace();
-    printed(&server.run(&["backup", "copy.redb"]));
-    server.stop();
-    let store = server.data().join("latchkey.redb");
-    let flipped: Vec<u8> = fs::read(&store).unwrap().iter().map(|byte| byte ^ 0x55).collect();
-    fs::write(&store, flipped).unwrap();
-    fs::set_permissions(server.folder().join("copy.redb"), fs::Permissions::from_mode(0o444)).unwrap();
-    assert!(printed(&server.run(&["restore", "copy.redb"])).contains("restored 1 users"));
-    server.start();
-    server.login("alice");
-
-    let mut elsewhere = Setup::new(SERVER).stopped();
-    let copy = server.folder().join("copy.redb");
-    printed(&elsewhere.run(&["restore", copy.to_str().unwrap()]));
-    elsewhere.start();
-    elsewhere.login("alice");
-}
-
-#[test]
 fn retiring_a_key_binds_the_log_anew_and_does_not_hide_tampering() {
     let (mut server, _) = without_grace();
     printed(&server.run(&["key", "rotate"]));
-    printed(&server.run(&["key", "retire", "1", "--force"]));
+    printed(&server.run(&["key", "retire", "1", "--force", "--even-if-tokens-live"]));
     assert!(printed(&server.run(&["audit", "verify"])).contains("main log   whole, 4 entries"));
     server.stop();
     tamper_with_entry(&server, 1, |record| {
@@ -277,7 +240,10 @@ fn retiring_a_key_binds_the_log_anew_and_does_not_hide_tampering() {
     });
     assert_fails(&server.run(&["audit", "verify"]), "entry 1 is not as it was written");
     printed(&server.run(&["key", "rotate"]));
-    assert_fails(&server.run(&["key", "retire", "2", "--force"]), "entry 1 of the audit log is broken");
+    assert_fails(
+        &server.run(&["key", "retire", "2", "--force", "--even-if-tokens-live"]),
+        "entry 1 of the audit log is broken",
+    );
 }
 
 #[test]
@@ -304,61 +270,6 @@ fn a_log_whose_newest_entries_were_cut_off_is_broken() {
     transaction.commit().unwrap();
     drop(database);
     assert_fails(&server.run(&["audit", "verify"]), "entry 1 is not as it was written");
-}
-
-#[test]
-fn compacting_keeps_everything_and_needs_the_server_stopped() {
-    let (mut server, tokens) = without_grace();
-    assert_fails(&server.run(&["compact"]), "in use");
-    server.stop();
-    let len = |path: &Path| fs::metadata(path).unwrap().len();
-    let before = len(&server.data().join("latchkey.redb"));
-    assert!(printed(&server.run(&["compact"])).starts_with("compacted from"));
-    assert!(len(&server.data().join("latchkey.redb")) <= before);
-    server.start();
-    assert_eq!(server.refresh(&tokens.refresh, None).status, 200);
-}
-
-#[test]
-fn a_clock_that_is_not_behind_needs_no_acceptance() {
-    let (server, tokens) = without_grace();
-    assert_fails(&server.run(&["clock", "accept", "--yes"]), "there is nothing to accept");
-    assert_fails(&server.run(&["clock", "accept"]), "--yes");
-    assert_eq!(server.get("/api/me", &tokens.access).status, 200);
-}
-
-#[test]
-fn a_store_from_the_future_goes_on_in_its_time_until_the_clock_is_accepted() {
-    let (mut server, tokens) = without_grace();
-    server.stop();
-    let path = server.data().join("latchkey.redb");
-    let meta: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
-    let database = redb::Database::open(&path).unwrap();
-    let transaction = database.begin_write().unwrap();
-    {
-        let mut meta = transaction.open_table(meta).unwrap();
-        let seen = meta.get("highest_time_ms").unwrap().unwrap().value().try_into().unwrap();
-        let two_hours_on = u64::from_be_bytes(seen) + 7_200_000;
-        meta.insert("highest_time_ms", two_hours_on.to_be_bytes().as_slice()).unwrap();
-    }
-    transaction.commit().unwrap();
-    drop(database);
-
-    server.start();
-    assert!(server.log().contains("s behind the time this store has seen"), "{}", server.log());
-    server.get("/api/me", &tokens.access).assert_refused(401, "invalid_token", "refresh");
-    let later = Tokens::from(&server.refresh(&tokens.refresh, None));
-    assert_eq!(server.get("/api/me", &later.access).status, 200);
-    let readyz = server.send(Request::get("/readyz"));
-    readyz.assert_refused(503, "not_ready", "retry");
-
-    assert_fails(&server.run(&["clock", "accept", "--yes"]), "stop it first");
-    server.stop();
-    assert!(printed(&server.run(&["clock", "accept", "--yes"])).contains("went back 7"));
-    server.start();
-    server.refresh(&later.refresh, None).assert_refused(401, "session_revoked", "login");
-    assert_eq!(server.send(Request::get("/readyz")).status, 200);
-    server.login("alice");
 }
 
 #[test]

@@ -345,6 +345,8 @@ impl App {
         delivery: Delivery,
         decision: Option<&Decision>,
     ) -> Result<Response, Problem> {
+        // Not of the time before, if the clock was put back meanwhile.
+        let now = now.min(self.clock.now());
         let access = self.issue_access_token(id, session, user, now)?;
         let refresh = self.refresh_token(id, session)?;
         let is_unrotated = decision == Some(&Decision::Repeat(Repetition::Unrotated));

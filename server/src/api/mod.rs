@@ -116,13 +116,7 @@ pub fn lane_of(method: &str, target: &str) -> Lane {
 impl App {
     /// What administration works with.
     pub fn office(&self) -> Office<'_> {
-        Office {
-            store: &self.store,
-            keys: &self.keys,
-            hasher: &self.hasher,
-            clock: &self.clock,
-            is_serving: true,
-        }
+        Office { store: &self.store, keys: &self.keys, hasher: &self.hasher, clock: &self.clock }
     }
 
     /// Whether the system clock is too far behind the time the store has seen.

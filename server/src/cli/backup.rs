@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use super::{Failure, perform::perform};
+use super::perform::{Reached, perform, reach};
+use super::{Failure, progress::Bar};
 use crate::administration::{Answer, Command};
-use crate::audit::{Event, Occurrence};
-use crate::command;
-use crate::folder;
+use crate::clock::Clock;
+use crate::folder::{self, FolderError};
 use crate::keys::Keys;
-use crate::private_file;
+use crate::restore::{self, Place, Restored, Terms};
 use crate::settings::Settings;
-use crate::store::{self, Reads, Store};
-use crate::user::{User, UserId};
+use crate::store::{Replacement, Store};
+use crate::time::UnixMillis;
 
 /// Writes a copy of the store to a new file, also while the server runs.
 pub(super) fn backup(settings: &Settings, file: &Path) -> Result<(), Failure> {
@@ -25,68 +25,18 @@ pub(super) fn backup(settings: &Settings, file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Puts a backup in the place of the store, which is kept beside it.
+/// Puts a backup in the place of the store, which is kept beside it, also while the server runs.
 pub(super) fn restore(settings: &Settings, file: &Path, keep_sessions: bool) -> Result<(), Failure> {
-    let path = folder::store_path(settings);
+    let path = std::path::absolute(file)?;
     folder::make(settings)?;
-    let prepared = private_file::beside(&path, "restoring");
-    let done = restore_by_way_of(&prepared, settings, file, keep_sessions);
-    if done.is_err() {
-        // It holds password hashes, and nobody would look for it.
-        let _ = std::fs::remove_file(&prepared);
-    }
-    done
-}
-
-fn restore_by_way_of(
-    prepared: &Path,
-    settings: &Settings,
-    file: &Path,
-    keep_sessions: bool,
-) -> Result<(), Failure> {
-    let path = folder::store_path(settings);
-    // Held until the end, so that no server opens what is about to be replaced.
-    let (replaced, users_before) = match folder::exists(settings).then(|| Store::open(&path, |_| {})) {
-        None => (None, Vec::new()),
-        Some(Ok(store)) => {
-            let users = store.read(Reads::users)?;
-            (Some(store), users)
-        }
-        Some(Err(error)) if error.is_in_use() => return Err(error.into()),
-        Some(Err(error)) => {
-            eprintln!("latchkey: {error}");
-            (None, Vec::new())
-        }
+    let command = Command::Restore { path: path.clone(), keep_sessions };
+    let restored = match reach(settings, &command, || find(settings))? {
+        Reached::Server(Answer::Restored(restored)) => restored,
+        Reached::Server(_) => return Err("the server answered something else than what came of it".into()),
+        Reached::Store(found) => restore_here(settings, &found, &path, keep_sessions)?,
     };
-
-    Store::copy_file(file, prepared).map_err(|error| format!("{}: {error}", file.display()))?;
-    Store::inspect(prepared).map_err(|error| format!("{}: {error}", file.display()))?;
-    let restored = Store::open(prepared, |_| {})?;
-    let keys = match Keys::read(&settings.key_file) {
-        Err(error) if error.is_missing() && !keep_sessions => Keys::create(&settings.key_file)?,
-        read => read?,
-    };
-    if keep_sessions {
-        folder::check_fingerprints(&restored.read(Reads::key_fingerprints)?, &keys, &settings.key_file)?;
-    }
-    restored.use_audit_key(keys.signing_audit_key().clone());
-    let fingerprints = keys.fingerprints();
-    restored.write(move |writes| {
-        if !keep_sessions {
-            // No token of another key will be asked for again.
-            command::end_every_session(writes)?;
-            writes.put_key_fingerprints(&fingerprints)?;
-        }
-        writes.note(Occurrence::of(Event::Restored));
-        writes.touch();
-        Ok(())
-    })?;
-    let users_after = restored.read(Reads::users)?;
-    drop(restored);
-    let kept = store::replace(&path, prepared)?;
-    drop(replaced);
-
-    say!("restored {} users from {}", users_after.len(), file.display());
+    let Restored { users, kept, went_back } = restored;
+    say!("restored {users} users from {}", file.display());
     if keep_sessions {
         say!("kept the sessions of the backup: whoever was signed in then is signed in again");
     } else {
@@ -95,43 +45,65 @@ fn restore_by_way_of(
     if let Some(kept) = kept {
         say!("the store before is kept as {}", kept.display());
     }
-    for line in what_went_back(&users_before, &users_after, keep_sessions) {
+    for line in went_back {
         say!("  {line}");
     }
     Ok(())
 }
 
-/// The users whose state may have gone back, each with what differs.
-fn what_went_back(before: &[(UserId, User)], after: &[(UserId, User)], keep_sessions: bool) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (id, user) in before {
-        let Some((_, now)) = after.iter().find(|(other, _)| other == id) else {
-            lines.push(format!("{} is not in the backup", user.name));
-            continue;
-        };
-        let differences = [
-            ("the password", user.password_hash != now.password_hash),
-            ("the role", user.role != now.role),
-            (if now.disabled { "disabled again" } else { "enabled again" }, user.disabled != now.disabled),
-            ("ended sessions", keep_sessions && user.auth_epoch != now.auth_epoch),
-        ];
-        let differing: Vec<_> =
-            differences.iter().filter(|(_, differs)| *differs).map(|(what, _)| *what).collect();
-        if !differing.is_empty() {
-            lines.push(format!("{} went back: {}", user.name, differing.join(", ")));
-        }
-    }
-    for (id, user) in after {
-        if !before.is_empty() && !before.iter().any(|(other, _)| other == id) {
-            lines.push(format!("{} is back", user.name));
-        }
-    }
-    lines
+/// What there is to be replaced.
+enum Found {
+    /// A store, held so that no server opens it meanwhile.
+    Store(Store),
+    /// One that cannot be opened, which may be why a backup is restored.
+    Damaged,
+    /// Nothing yet.
+    Nothing,
 }
 
-/// Makes the store's file as small as it can be; the server must not run.
+fn find(settings: &Settings) -> Result<Found, FolderError> {
+    if !folder::exists(settings) {
+        return Ok(Found::Nothing);
+    }
+    match Store::open(&folder::store_path(settings), |_| {}) {
+        Ok(store) => Ok(Found::Store(store)),
+        Err(error) if error.is_in_use() => Err(error.into()),
+        Err(error) => {
+            eprintln!("latchkey: {error}");
+            Ok(Found::Damaged)
+        }
+    }
+}
+
+fn restore_here(
+    settings: &Settings,
+    found: &Found,
+    file: &Path,
+    keep_sessions: bool,
+) -> Result<Restored, Failure> {
+    let path = folder::store_path(settings);
+    let mut bar = Bar::default();
+    let backup = Replacement::of_backup(file, &path, &mut |done, total| bar.show(done, total))?;
+    drop(bar);
+    let keys = match Keys::read(&settings.key_file) {
+        Err(error) if error.is_missing() && !keep_sessions => Keys::create(&settings.key_file)?,
+        read => read?,
+    };
+    let (place, seen) = match found {
+        Found::Store(store) => (Place::Store(store), store.highest_time_seen()?),
+        Found::Damaged => (Place::Damaged(&path), UnixMillis(0)),
+        Found::Nothing => (Place::Free(&path), UnixMillis(0)),
+    };
+    let clock = Clock::starting_at(seen);
+    let terms = Terms { keys: &keys, key_file: &settings.key_file, clock: &clock, keep_sessions };
+    Ok(restore::restore(place, backup, terms)?)
+}
+
+/// Makes the store's file as small as it can be, also while the server runs.
 pub(super) fn compact(settings: &Settings) -> Result<(), Failure> {
-    let (before, after) = Store::compact(&folder::store_path(settings))?;
+    let Answer::Compacted { before, after } = perform(settings, Command::Compact)? else {
+        return Err("the server answered something else than two lengths".into());
+    };
     say!("compacted from {} to {} KiB", before.div_ceil(1024), after.div_ceil(1024));
     Ok(())
 }

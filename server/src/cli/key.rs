@@ -4,7 +4,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use clap::{Subcommand, ValueEnum};
 use zeroize::Zeroizing;
 
-use super::{Failure, perform::perform};
+use super::{Failure, perform::perform, utc_time};
 use crate::administration::{Answer, Command};
 use crate::keys::{KeyRing, Keys};
 use crate::settings::Settings;
@@ -19,13 +19,17 @@ pub(super) enum KeyCommand {
     },
     /// Make a new key that signs from now on; tokens of the others keep working
     Rotate,
-    /// Remove a key, with which every token it issued becomes invalid
+    /// Remove a key, with which every token it issued becomes invalid: refused while some may live
     Retire {
         /// Its id
         kid: u8,
         /// Also when sessions still need it; they end
         #[arg(long)]
         force: bool,
+        /// Also less than a day after it stopped signing, when access tokens of it may live; they are refused from
+        /// then on, which whoever holds them was not promised
+        #[arg(long)]
+        even_if_tokens_live: bool,
     },
     /// Print a secret for another verifier
     #[command(subcommand)]
@@ -64,10 +68,14 @@ pub(super) fn run(settings: &Settings, command: KeyCommand) -> Result<(), Failur
             if json {
                 say!("{}", serde_json::to_string(&keys)?);
             } else {
-                say!("KID  SIGNS  SESSIONS");
+                say!("KID  SESSIONS  SIGNS");
                 for key in keys {
-                    let signs = if key.signs { "yes" } else { "no" };
-                    say!("{:3}  {signs:5}  {:8}", key.kid, key.needed_by_sessions);
+                    let signs = match key.signed_until {
+                        _ if key.signs => "yes".to_owned(),
+                        Some(until) => format!("until {}", utc_time(until)),
+                        None => "no".to_owned(),
+                    };
+                    say!("{:3}  {:8}  {signs}", key.kid, key.needed_by_sessions);
                 }
             }
         }
@@ -77,8 +85,8 @@ pub(super) fn run(settings: &Settings, command: KeyCommand) -> Result<(), Failur
             };
             say!("key {kid} signs from now on; give its export to those who verify tokens offline");
         }
-        KeyCommand::Retire { kid, force } => {
-            perform(settings, Command::RetireKey { kid, force })?;
+        KeyCommand::Retire { kid, force, even_if_tokens_live } => {
+            perform(settings, Command::RetireKey { kid, force, even_if_tokens_live })?;
             say!("retired key {kid}");
         }
         KeyCommand::Export(Export::Access { kid, format }) => export(settings, kid, format)?,

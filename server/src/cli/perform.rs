@@ -1,18 +1,21 @@
 //! Running an administrator's command over the store itself, or through the server that has it open.
 
-use std::cell::Cell;
 use std::thread;
 use std::time::Duration;
 
-use super::{Failure, progress};
+use super::{Failure, progress::Bar};
 use crate::administration::{self, Answer, Command, Office};
 use crate::clock::Clock;
 use crate::control;
-use crate::folder::{self, Opened};
+use crate::folder::{self, FolderError, Opened};
 use crate::hasher::Hasher;
 use crate::keys::KeyRing;
 use crate::settings::Settings;
 use crate::store::StoreError;
+
+/// How often a store is tried which somebody else has open for a moment, and the pause in between.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(30);
 
 /// Runs `command`; the person who typed it never needs to know which way it went.
 pub(super) fn perform(settings: &Settings, command: Command) -> Result<Answer, Failure> {
@@ -21,33 +24,53 @@ pub(super) fn perform(settings: &Settings, command: Command) -> Result<Answer, F
         let path = folder::store_path(settings);
         return Err(format!("there is no store at {}; choose its folder with --data", path.display()).into());
     }
-    let deadline = Waiting::begin();
-    loop {
-        match folder::open(settings, |_| {}) {
-            Ok(opened) => {
-                let office = Office {
-                    clock: &Clock::starting_at(opened.store.highest_time_seen()?),
-                    hasher: &Hasher::new(1, settings.argon2_profile),
-                    keys: &KeyRing::new(settings.key_file.clone(), opened.keys),
-                    store: &opened.store,
-                    is_serving: false,
-                };
-                return Ok(administration::run(&office, command, &mut progress::show)?);
-            }
-            Err(error) if error.is_in_use() => {
-                match control::ask(&settings.data, &command, &mut progress::show) {
-                    Ok(outcome) => return Ok(outcome?),
-                    // Another command has the store open, or a server that is just starting or stopping.
-                    Err(reason) if control::is_nobody_there(&reason) && deadline.goes_on() => {}
-                    Err(reason) => {
-                        let message = format!("{error} (its control socket does not answer: {reason})");
-                        return Err(message.into());
-                    }
-                }
-            }
-            Err(error) => return Err(error.into()),
+    match reach(settings, &command, || folder::open(settings, |_| {}))? {
+        Reached::Server(answer) => Ok(answer),
+        Reached::Store(opened) => {
+            let office = Office {
+                clock: &Clock::starting_at(opened.store.highest_time_seen()?),
+                hasher: &Hasher::new(1, settings.argon2_profile),
+                keys: &KeyRing::new(settings.key_file.clone(), opened.keys),
+                store: &opened.store,
+            };
+            let mut bar = Bar::default();
+            Ok(administration::run(&office, command, &mut |done, total| bar.show(done, total))?)
         }
     }
+}
+
+/// Who is there to do what was asked.
+pub(super) enum Reached<T> {
+    /// Nobody else: this process opened what it needs.
+    Store(T),
+    /// A server, which did it.
+    Server(Answer),
+}
+
+/// Opens what a command needs or, when a server has it open, has the server do it.
+pub(super) fn reach<T>(
+    settings: &Settings,
+    command: &Command,
+    open: impl Fn() -> Result<T, FolderError>,
+) -> Result<Reached<T>, Failure> {
+    let mut in_the_way = String::new();
+    let mut bar = Bar::default();
+    for _ in 0..TRIES {
+        match open() {
+            Ok(opened) => return Ok(Reached::Store(opened)),
+            Err(error) if error.is_in_use() => in_the_way = error.to_string(),
+            Err(error) => return Err(error.into()),
+        }
+        match control::ask(&settings.data, command, &mut |done, total| bar.show(done, total)) {
+            Ok(outcome) => return Ok(Reached::Server(outcome?)),
+            // Another command has the store open, or a server that is just starting or stopping.
+            Err(reason) if control::is_nobody_there(&reason) => thread::sleep(PAUSE),
+            Err(reason) => {
+                return Err(format!("{in_the_way} (its control socket does not answer: {reason})").into());
+            }
+        }
+    }
+    Err(in_the_way.into())
 }
 
 /// Opens the data folder for serving, waiting for a command that has it open for a moment.
@@ -55,30 +78,11 @@ pub(super) fn open_folder(
     settings: &Settings,
     on_failure: impl Fn(&StoreError) + Clone + Send + 'static,
 ) -> Result<Opened, Failure> {
-    let deadline = Waiting::begin();
-    loop {
+    for _ in 1..TRIES {
         match folder::open(settings, on_failure.clone()) {
-            Err(error) if error.is_in_use() && !control::is_served(&settings.data) && deadline.goes_on() => {}
+            Err(error) if error.is_in_use() && !control::is_served(&settings.data) => thread::sleep(PAUSE),
             opened => return Ok(opened?),
         }
     }
-}
-
-/// Tries that are left for a store which somebody else has open for a moment.
-struct Waiting(Cell<u32>);
-
-impl Waiting {
-    const TRIES: u32 = 100;
-    const PAUSE: Duration = Duration::from_millis(30);
-
-    fn begin() -> Self {
-        Self(Cell::new(Self::TRIES))
-    }
-
-    /// Pauses and says whether to try once more.
-    fn goes_on(&self) -> bool {
-        self.0.set(self.0.get().saturating_sub(1));
-        thread::sleep(Self::PAUSE);
-        self.0.get() > 0
-    }
+    Ok(folder::open(settings, on_failure)?)
 }

@@ -4,15 +4,31 @@ use std::io::{self, IsTerminal, Write};
 
 const WIDTH: u64 = 40;
 
-/// Draws how far work has come: so many of so many.
-pub(super) fn show(done: u64, total: u64) {
-    let mut terminal = io::stderr().lock();
-    if !terminal.is_terminal() || total == 0 {
-        return;
+/// The bar of one piece of work; dropping it leaves the cursor on a line of its own, however the work ended.
+#[derive(Default)]
+pub(super) struct Bar {
+    is_under_way: bool,
+}
+
+impl Bar {
+    /// Draws how far work has come: so many of so many.
+    pub(super) fn show(&mut self, done: u64, total: u64) {
+        let mut terminal = io::stderr().lock();
+        if !terminal.is_terminal() || total == 0 {
+            return;
+        }
+        self.is_under_way = true;
+        let filled = (done * WIDTH / total) as usize;
+        let bar = format!("{}{}", "#".repeat(filled), " ".repeat(WIDTH as usize - filled));
+        // A terminal that has gone away is no reason to stop the work.
+        let _ = write!(terminal, "\r[{bar}] {:3} %", done * 100 / total);
     }
-    let filled = (done * WIDTH / total) as usize;
-    let bar = format!("{}{}", "#".repeat(filled), " ".repeat(WIDTH as usize - filled));
-    let end = if done == total { "\n" } else { "" };
-    // A terminal that has gone away is no reason to stop the work.
-    let _ = write!(terminal, "\r[{bar}] {:3} %{end}", done * 100 / total);
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if self.is_under_way {
+            let _ = writeln!(io::stderr().lock());
+        }
+    }
 }

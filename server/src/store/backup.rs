@@ -1,11 +1,11 @@
-//! Backup, restore and compaction of a store's file.
+//! Backups: a copy of everything in a new file, made while the store goes on serving.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::tables::Copy;
-use super::{Contents, OpenError, OpenFailure, Store, StoreError, builder};
+use super::{Contents, Store, StoreError, builder};
 use crate::private_file::{self, beside};
 use crate::session::SessionId;
 
@@ -61,51 +61,6 @@ impl Store {
         transaction.commit().map_err(StoreError::from)?;
         Ok(Contents { users, sessions, key_fingerprints: Vec::new() })
     }
-
-    /// Copies what is at `from`, a store that nobody has open, to a new file at `to`.
-    ///
-    /// # Errors
-    /// When one cannot be read or the other not written.
-    pub fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-        // Bytes only: the mode of a backup is not the store's.
-        let mut copy = private_file::create(to)?;
-        io::copy(&mut File::open(from)?, &mut copy)?;
-        copy.sync_all()?;
-        private_file::sync_folder_of(to)
-    }
-
-    /// Makes the file at `path` as small as it can be; returns its length before and after.
-    ///
-    /// # Errors
-    /// [`OpenError`] as for [`open`](Self::open), and when the disk fails.
-    pub fn compact(path: &Path) -> Result<(u64, u64), OpenError> {
-        let failed = |reason| OpenError { path: path.to_owned(), reason };
-        let len = || fs::metadata(path).map(|metadata| metadata.len());
-        let before = len().map_err(|error| failed(OpenFailure::Io(error)))?;
-        // Opened as ever first, so that a damaged or newer store is refused in the same words.
-        drop(Self::open(path, |_| {})?);
-        let mut database = builder().open(path).map_err(|error| failed(error.into()))?;
-        // One pass can make room that the next one uses.
-        while database.compact().map_err(|error| failed(OpenFailure::Damaged(error.to_string())))? {}
-        drop(database);
-        let after = len().map_err(|error| failed(OpenFailure::Io(error)))?;
-        Ok((before, after))
-    }
-}
-
-/// Puts `file` in the place of the store at `path`, which is kept under the name that is returned.
-///
-/// # Errors
-/// When a file cannot be renamed; then the store is where it was.
-pub fn replace(path: &Path, file: &Path) -> io::Result<Option<PathBuf>> {
-    let mut names = (1..).map(|number: u32| beside(path, &format!("replaced-{number}")));
-    let kept = if fs::exists(path)? { names.find(|name| !name.exists()) } else { None };
-    if let Some(kept) = &kept {
-        fs::hard_link(path, kept)?;
-    }
-    fs::rename(file, path)?;
-    private_file::sync_folder_of(path)?;
-    Ok(kept)
 }
 
 /// Why a backup was not made.

@@ -6,22 +6,27 @@
 mod backup;
 mod codec;
 mod overlay;
+mod replacement;
 mod tables;
 mod writer;
 
 use std::fmt;
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
 
-use crate::audit::{AuditKey, Occurrence};
+use crate::audit::{AuditKey, Occurrence, Waiting};
+use crate::clock::Clock;
 use crate::time::UnixMillis;
-pub use backup::{BackupError, Progress, replace};
+pub use backup::{BackupError, Progress};
 use overlay::Overlay;
+use replacement::Current;
+pub use replacement::{Replacement, ReplacementError};
 pub use tables::{Head, Reads, Writes};
 use writer::Writer;
 
@@ -36,7 +41,8 @@ const CACHE_LEN: usize = 8 << 20;
 pub struct Store {
     // Dropped first, so that the writer's thread has ended before the file closes.
     writer: Writer,
-    database: Arc<Database>,
+    database: Arc<Current>,
+    path: PathBuf,
 }
 
 impl Store {
@@ -52,9 +58,18 @@ impl Store {
         on_failure: impl FnOnce(&StoreError) + Send + 'static,
     ) -> Result<Self, OpenError> {
         let failed = |reason| OpenError { path: path.to_owned(), reason };
-        make_private(path).map_err(|error| failed(OpenFailure::Io(error)))?;
-        let database = builder().create(path).map_err(|error| failed(error.into()))?;
-        Self::start(database, on_failure).map_err(failed)
+        let file = open_private(path).map_err(|error| failed(OpenFailure::Io(error)))?;
+        let opened = file.metadata().map_err(|error| failed(OpenFailure::Io(error)))?;
+        let database = FileBackend::new(file).and_then(|file| builder().create_with_backend(file));
+        let database = database.map_err(|error| failed(error.into()))?;
+        // Whoever had it locked until now may have put another file in its place meanwhile.
+        if fs::metadata(path).map_or(true, |there| there.ino() != opened.ino()) {
+            return Err(failed(OpenFailure::InUse));
+        }
+        let store = Self::start(database, on_failure).map_err(failed)?;
+        // What a killed restore left holds password hashes, and nobody would look for it.
+        replacement::remove_unfinished(path);
+        Ok(Self { path: path.to_owned(), ..store })
     }
 
     /// Brings a database to this version's schema and starts its writer.
@@ -64,11 +79,11 @@ impl Store {
     ) -> Result<Self, OpenFailure> {
         match tables::schema(&database)? {
             None => tables::create(&database)?,
-            Some(newer) if newer > tables::SCHEMA => return Err(OpenFailure::NewerSchema(newer)),
-            Some(schema) => tables::migrate(&database, schema)?,
+            Some(schema) => migrate(&database, schema)?,
         }
-        let database = Arc::new(database);
-        Ok(Self { writer: Writer::start(Arc::clone(&database), on_failure), database })
+        let database = Arc::new(Current::new(database));
+        let writer = Writer::start(Arc::clone(&database), on_failure);
+        Ok(Self { writer, database, path: PathBuf::new() })
     }
 
     /// Verifies the store at `path` as [`open`](Self::open) does, without changing a byte of it, and counts what it
@@ -86,13 +101,17 @@ impl Store {
             .map_err(|error| failed(error.into()))?;
         match tables::schema(&database).map_err(|error| failed(error.into()))? {
             None => return Ok(Contents::default()),
-            Some(newer) if newer > tables::SCHEMA => return Err(failed(OpenFailure::NewerSchema(newer))),
             // In memory only, like everything the overlay takes in.
-            Some(schema) => tables::migrate(&database, schema).map_err(|error| failed(error.into()))?,
+            Some(schema) => migrate(&database, schema).map_err(failed)?,
         }
         let transaction = database.begin_read().map_err(|error| failed(StoreError::from(error).into()))?;
         let reads = Reads::begin(&transaction).map_err(|error| failed(error.into()))?;
-        reads.contents().map_err(|error| failed(error.into()))
+        reads.contents(&mut |_, _| {}).map_err(|error| failed(error.into()))
+    }
+
+    /// Where its file lies.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Runs `look` on one consistent state of the store. Keep it short: an open read makes the file grow.
@@ -100,7 +119,8 @@ impl Store {
     /// # Errors
     /// Whatever `look` returns, and [`StoreError::Failed`] when the file cannot be read.
     pub fn read<T>(&self, look: impl FnOnce(&Reads) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let transaction = self.database.begin_read()?;
+        let database = self.database.get();
+        let transaction = database.begin_read()?;
         look(&Reads::begin(&transaction)?)
     }
 
@@ -128,9 +148,32 @@ impl Store {
         self.writer.run_then(command, then);
     }
 
+    /// Runs `command` in a commit of its own; no other begins before `then`, which follows the commit, is over.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] when the store has failed, also when `command` fails.
+    pub fn write_alone<T>(
+        &self,
+        command: impl FnOnce(&mut Writes<'_>) -> Result<T, StoreError>,
+        then: impl FnOnce(),
+    ) -> Result<T, StoreError> {
+        self.writer.while_paused(|| {
+            let terms = self.writer.terms();
+            let outcome = writer::commit_one(&self.database.get(), &mut Waiting::default(), &terms, command)?;
+            then();
+            Ok(outcome)
+        })
+    }
+
+    /// From now on no command is of a later time than `clock` shows: time was put back, and commands under way hold
+    /// times of before.
+    pub fn limit_time(&self, clock: Clock) {
+        self.writer.change_terms(|terms| terms.clock = Some(clock));
+    }
+
     /// Gives the audit logs the key that their entries are bound with; without one, what is to be noted waits.
     pub fn use_audit_key(&self, key: AuditKey) {
-        self.writer.use_audit_key(key);
+        self.writer.change_terms(|terms| terms.audit_key = Some(key));
     }
 
     /// Notes something that happened without waiting for it to be written.
@@ -151,10 +194,17 @@ impl Store {
     }
 }
 
-/// Makes the file if there is none; redb would make it readable by others.
-fn make_private(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).read(true).write(true).mode(0o600).open(path).map(drop)
+/// Opens the file, making it if there is none; redb would make it readable by others.
+fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
+}
+
+/// Brings an existing database to this version's schema.
+fn migrate(database: &Database, schema: u32) -> Result<(), OpenFailure> {
+    if schema > tables::SCHEMA {
+        return Err(OpenFailure::NewerSchema(schema));
+    }
+    Ok(tables::migrate(database, schema)?)
 }
 
 /// How redb opens a file: a plain open would trust flipped bits, and panic at some.
@@ -176,7 +226,7 @@ pub struct Contents {
 }
 
 /// Why a read or a write did not happen.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StoreError {
     /// Too many commands wait to be written; try again soon.

@@ -8,8 +8,9 @@ use redb::{
 };
 
 use super::codec::{self, ENTRY_LEN, SESSION_LEN, USER_LEN};
-use super::{Contents, StoreError};
+use super::{Contents, Progress, StoreError};
 use crate::audit::{AuditKey, Entry, Log, MAC_LEN, Occurrence, Waiting};
+use crate::clock::Clock;
 use crate::session::{Session, SessionId};
 use crate::time::UnixMillis;
 use crate::user::{Name, User, UserId};
@@ -44,6 +45,9 @@ const META_REFUSALS_HEAD: &str = "refusals_head";
 
 /// How far time moves on before a commit notes it, in seconds: one more page a commit would be dear.
 const NOTE_TIME_SECS: u64 = 60;
+
+/// Records between two words about how far long work has come.
+const PROGRESS_EVERY: u64 = 16_384;
 
 /// The schema number of an existing store, `None` for a new file.
 pub(super) fn schema(database: &impl ReadableDatabase) -> Result<Option<u32>, StoreError> {
@@ -319,12 +323,16 @@ where
     }
 
     /// Reads every record and counts them.
-    pub(super) fn contents(&self) -> Result<Contents, StoreError> {
+    pub(super) fn contents(&self, progress: Progress<'_>) -> Result<Contents, StoreError> {
         let users = self.users()?.len() as u64;
+        let total = self.sessions.len()?;
         let mut sessions = 0;
         for entry in self.sessions.iter()? {
             codec::decode_session(entry?.1.value())?;
             sessions += 1;
+            if sessions % PROGRESS_EVERY == 0 {
+                progress(sessions, total);
+            }
         }
         Ok(Contents { users, sessions, key_fingerprints: self.key_fingerprints()? })
     }
@@ -363,6 +371,8 @@ pub struct Writes<'t> {
     changed: bool,
     now: UnixMillis,
     waiting: &'t mut Waiting,
+    /// Set once time was put back.
+    clock: Option<Clock>,
 }
 
 impl<'t> Deref for Writes<'t> {
@@ -377,9 +387,10 @@ impl<'t> Writes<'t> {
     pub(super) fn begin(
         transaction: &'t WriteTransaction,
         waiting: &'t mut Waiting,
+        clock: Option<Clock>,
     ) -> Result<Self, StoreError> {
         let tables = WritableTables::open(transaction)?;
-        Ok(Self { tables, changed: false, now: UnixMillis(0), waiting })
+        Ok(Self { tables, changed: false, now: UnixMillis(0), waiting, clock })
     }
 
     /// Puts the record of a session.
@@ -426,9 +437,15 @@ impl<'t> Writes<'t> {
         Ok(())
     }
 
-    /// Tells the store the time of a command; the commit it ends in notes the highest now and then.
-    pub fn saw_time(&mut self, now: UnixMillis) {
+    /// Tells the store the time of a command, and returns the time that is right for it; the commit it ends in notes
+    /// the highest now and then.
+    ///
+    /// The two differ for a command that looked at the clock just before time was put back: it must not bring the
+    /// old time back, nor begin a session in it.
+    pub fn saw_time(&mut self, now: UnixMillis) -> UnixMillis {
+        let now = self.clock.as_ref().map_or(now, |clock| now.min(clock.now()));
         self.now = self.now.max(now);
+        now
     }
 
     /// Notes what a command did or saw. It is written with the next commit; a batch that changes nothing makes none.
@@ -522,21 +539,38 @@ impl<'t> Copy<'t> {
 
     /// Copies all that has to be of one moment; returns the number of users.
     pub(super) fn put_all_but_sessions(&mut self, reads: &Reads) -> Result<u64, StoreError> {
-        fn copy<K: redb::Key, V: redb::Value>(
-            from: &ReadOnlyTable<K, V>,
-            to: &mut Table<'_, K, V>,
-        ) -> Result<(), StoreError> {
-            for entry in from.iter()? {
-                let (key, value) = entry?;
-                to.insert(key.value(), value.value())?;
-            }
-            Ok(())
-        }
-        copy(&reads.meta, &mut self.0.meta)?;
-        copy(&reads.users, &mut self.0.users)?;
-        copy(&reads.logins, &mut self.0.logins)?;
-        copy(&reads.audit, &mut self.0.audit)?;
-        copy(&reads.refusals, &mut self.0.refusals)?;
+        copy(&reads.meta, &mut self.0.meta, |_| {})?;
+        copy(&reads.users, &mut self.0.users, |_| {})?;
+        copy(&reads.logins, &mut self.0.logins, |_| {})?;
+        copy(&reads.audit, &mut self.0.audit, |_| {})?;
+        copy(&reads.refusals, &mut self.0.refusals, |_| {})?;
         Ok(reads.users.len()?)
     }
+
+    /// Copies the sessions as they stand, all of one moment.
+    pub(super) fn put_all_sessions(
+        &mut self,
+        reads: &Reads,
+        progress: Progress<'_>,
+    ) -> Result<(), StoreError> {
+        let total = reads.sessions.len()?;
+        copy(&reads.sessions, &mut self.0.sessions, |copied| {
+            if copied % PROGRESS_EVERY == 0 && copied < total {
+                progress(copied, total);
+            }
+        })
+    }
+}
+
+fn copy<K: redb::Key, V: redb::Value>(
+    from: &ReadOnlyTable<K, V>,
+    to: &mut Table<'_, K, V>,
+    mut copied: impl FnMut(u64),
+) -> Result<(), StoreError> {
+    for (entry, number) in from.iter()?.zip(1..) {
+        let (key, value) = entry?;
+        to.insert(key.value(), value.value())?;
+        copied(number);
+    }
+    Ok(())
 }

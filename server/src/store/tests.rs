@@ -142,6 +142,132 @@ fn the_highest_time_is_noted_with_a_commit_a_minute_later() {
     assert_eq!(store.highest_time_seen().unwrap(), UnixMillis(1_061_000));
 }
 
+/// A store whose failure, which is told once, can be asked for.
+fn watched(path: &Path) -> (Store, std::sync::mpsc::Receiver<String>) {
+    let (failed, failure) = std::sync::mpsc::channel();
+    let store = Store::open(path, move |error| failed.send(error.to_string()).unwrap()).unwrap();
+    (store, failure)
+}
+
+#[test]
+fn commands_wait_while_the_store_is_somebodys_alone_and_too_many_are_turned_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join(FILE_NAME));
+    let (id, name, user) = alice();
+    let put_name = name.clone();
+    std::thread::scope(|scope| {
+        let mut waiting = None;
+        let meanwhile = || {
+            assert!(store.read(Reads::has_users).unwrap(), "reads go on");
+            for _ in 0..writer::QUEUE_LEN - 1 {
+                store.note(Occurrence::of(crate::audit::Event::SignInRefused), UnixMillis(1));
+            }
+            // Two for the one place that is left; whoever gets it, the other is turned away.
+            waiting = Some([0, 1].map(|_| {
+                let name = put_name.clone();
+                scope.spawn(|| store.write(move |writes| writes.delete_user(id, &name)))
+            }));
+            while waiting.iter().flatten().all(|thread| !thread.is_finished()) {
+                std::thread::yield_now();
+            }
+            assert!(store.read(Reads::has_users).unwrap(), "the one waits");
+        };
+        store.write_alone(|writes| writes.add_user(id, &name, &user), meanwhile).unwrap();
+        let answers = waiting.unwrap().map(|thread| thread.join().unwrap());
+        let full = answers.iter().filter(|answer| matches!(answer, Err(StoreError::Full)));
+        assert_eq!((full.count(), answers.iter().filter(|answer| answer.is_ok()).count()), (1, 1));
+    });
+    assert!(!store.read(Reads::has_users).unwrap(), "it ran afterwards");
+}
+
+#[test]
+fn work_that_fails_or_panics_with_the_store_to_itself_stops_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    let (store, failure) = watched(&path);
+    let refused = store.write_alone(|_| Err::<(), _>(StoreError::Failed("injected".to_owned())), || {});
+    assert!(matches!(refused, Err(StoreError::Failed(_))));
+    assert_eq!(failure.recv().unwrap(), "the store has failed: injected");
+    assert!(matches!(store.write(|_| Ok(())), Err(StoreError::Failed(_))));
+    drop(store);
+
+    let (store, failure) = watched(&path);
+    let panics = || store.write_alone(|_| Ok(()), || panic!("a bug, for this test"));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+    assert!(failure.recv().unwrap().contains("broke off"));
+    assert!(matches!(store.write(|_| Ok(())), Err(StoreError::Failed(_))));
+}
+
+#[test]
+fn once_time_was_put_back_a_command_of_the_time_before_is_of_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join(FILE_NAME));
+    let clock = Clock::starting_at(UnixMillis(0));
+    let before = clock.now().plus_secs(7200);
+    let see = move |writes: &mut Writes<'_>| {
+        writes.touch();
+        Ok(writes.saw_time(before))
+    };
+    assert_eq!(store.write(see).unwrap(), before);
+    assert_eq!(store.highest_time_seen().unwrap(), before);
+    let accepted = clock.system_time();
+    store.write_alone(move |writes| writes.lower_time(accepted), || store.limit_time(clock.clone())).unwrap();
+    let now = store.write(see).unwrap();
+    assert!(now >= accepted && now < before, "{now:?}");
+    assert_eq!(store.highest_time_seen().unwrap(), accepted);
+}
+
+#[test]
+fn a_store_goes_on_in_the_file_that_replaced_it_and_keeps_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join(FILE_NAME), folder.path().join("copy"));
+    let store = open(&path);
+    store.backup(&copy, &mut |_, _| {}).unwrap();
+    let (id, name, user) = alice();
+    let (put_name, put_user) = (name.clone(), user.clone());
+    store.write(move |writes| writes.add_user(id, &put_name, &put_user)).unwrap();
+
+    let replacement = Replacement::of_backup(&copy, &path, &mut |_, _| {}).unwrap();
+    let (had_users, kept) = store.replace(replacement, Reads::has_users, || {}).unwrap();
+    assert!(had_users && !store.read(Reads::has_users).unwrap());
+    assert!(open(&kept).read(Reads::has_users).unwrap());
+    assert!(Store::open(&path, |_| {}).unwrap_err().is_in_use(), "nobody else can have it");
+    store.write(move |writes| writes.add_user(id, &name, &user)).unwrap();
+    drop(store);
+    assert!(open(&path).read(Reads::has_users).unwrap(), "what came later went into the new file");
+}
+
+#[test]
+fn a_replacement_that_cannot_be_put_in_place_leaves_the_store_in_force_and_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join(FILE_NAME), folder.path().join("copy"));
+    let store = open(&path);
+    store.backup(&copy, &mut |_, _| {}).unwrap();
+    let replacement = Replacement::of_backup(&copy, &path, &mut |_, _| {}).unwrap();
+    std::fs::remove_file(folder.path().join(format!("{FILE_NAME}.replacement"))).unwrap();
+    let refused = store.replace(replacement, Reads::has_users, || {}).unwrap_err();
+    assert!(refused.to_string().contains("nothing was changed"), "{refused}");
+    let mut left: Vec<_> =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["copy", FILE_NAME]);
+    let (id, name, user) = alice();
+    store.write(move |writes| writes.add_user(id, &name, &user)).unwrap();
+}
+
+#[test]
+fn a_backup_does_not_take_the_place_of_a_store_that_was_made_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join(FILE_NAME), folder.path().join("copy"));
+    open(&folder.path().join("other")).backup(&copy, &mut |_, _| {}).unwrap();
+    let prepare = || Replacement::of_backup(&copy, &path, &mut |_, _| {}).unwrap();
+    prepare().put_at(&path).unwrap();
+    let late = prepare();
+    assert!(late.put_at(&path).unwrap_err().to_string().contains("nothing was changed"));
+    assert!(!open(&path).read(Reads::has_users).unwrap());
+    assert!(!folder.path().join(format!("{FILE_NAME}.replacement")).exists());
+}
+
 #[test]
 fn a_store_that_is_open_is_in_use() {
     let folder = tempfile::tempdir().unwrap();

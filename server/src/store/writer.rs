@@ -10,11 +10,13 @@ use std::thread::{self, JoinHandle};
 use redb::Database;
 
 use super::StoreError;
+use super::replacement::Current;
 use super::tables::Writes;
 use crate::audit::{AuditKey, Waiting};
+use crate::clock::Clock;
 
 /// Most commands that wait for the writer; one more is turned away with [`StoreError::Full`].
-const QUEUE_LEN: usize = 1024;
+pub(super) const QUEUE_LEN: usize = 1024;
 
 /// Most commands in one commit. More would only make the first of them wait longer.
 const BATCH_LEN: usize = 256;
@@ -23,17 +25,33 @@ const BATCH_LEN: usize = 256;
 /// error instead, it answers with that.
 type Job = Box<dyn FnOnce(Result<&mut Writes<'_>, StoreError>) -> Result<Reply, StoreError> + Send>;
 
+/// What the writer's thread is given to do.
+enum Task {
+    Run(Job),
+    /// Says that it has paused, then waits until it may go on.
+    Pause(SyncSender<()>, Receiver<Result<(), StoreError>>),
+}
+
 /// Called after the commit; dropped uncalled when the batch failed, which its receiver notices.
 type Reply = Box<dyn FnOnce() + Send>;
 
 /// The handle on the writer's thread; dropping it waits until the queue is empty.
 pub(super) struct Writer {
-    queue: Option<SyncSender<Job>>,
+    queue: Option<SyncSender<Task>>,
     thread: Option<JoinHandle<()>>,
-    audit_key: SharedKey,
+    terms: SharedTerms,
 }
 
-type SharedKey = Arc<Mutex<Option<AuditKey>>>;
+/// What commits are made with, apart from the commands.
+#[derive(Clone, Default)]
+pub(super) struct Terms {
+    /// Binds the entries of the audit logs; without one they wait.
+    pub(super) audit_key: Option<AuditKey>,
+    /// Set once time was put back: commands that looked at the clock before are of its time.
+    pub(super) clock: Option<Clock>,
+}
+
+type SharedTerms = Arc<Mutex<Terms>>;
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,17 +61,17 @@ impl fmt::Debug for Writer {
 
 impl Writer {
     pub(super) fn start(
-        database: Arc<Database>,
+        database: Arc<Current>,
         on_failure: impl FnOnce(&StoreError) + Send + 'static,
     ) -> Self {
-        let (queue, jobs) = mpsc::sync_channel(QUEUE_LEN);
-        let audit_key = SharedKey::default();
-        let key = Arc::clone(&audit_key);
+        let (queue, tasks) = mpsc::sync_channel(QUEUE_LEN);
+        let terms = SharedTerms::default();
+        let shared = Arc::clone(&terms);
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
                 // A panic is a bug of ours, and no more reason to go on as if nothing were than a broken disk.
-                let run = AssertUnwindSafe(|| commit_until_closed(&database, &jobs, &key));
+                let run = AssertUnwindSafe(|| commit_until_closed(&database, &tasks, &shared));
                 let ended = panic::catch_unwind(run)
                     .unwrap_or_else(|_| Err(StoreError::Failed("a command panicked".to_owned())));
                 if let Err(error) = ended {
@@ -61,11 +79,34 @@ impl Writer {
                 }
             })
             .expect("the operating system can start a thread");
-        Self { queue: Some(queue), thread: Some(thread), audit_key }
+        Self { queue: Some(queue), thread: Some(thread), terms }
     }
 
-    pub(super) fn use_audit_key(&self, key: AuditKey) {
-        *self.audit_key.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+    pub(super) fn change_terms(&self, change: impl FnOnce(&mut Terms)) {
+        change(&mut self.terms.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn terms(&self) -> Terms {
+        current(&self.terms)
+    }
+
+    /// Runs `work` between two batches: every command that was accepted before is answered, and none begins until
+    /// it is over. When it fails or panics nobody knows what state it left, so the store stops.
+    pub(super) fn while_paused<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (paused, is_paused) = mpsc::sync_channel(1);
+        let (go_on, may_go_on) = mpsc::sync_channel(1);
+        let queue = self.queue.as_ref().expect("the queue is open until drop");
+        // Waits for room: whoever asks for this has a queue of work to wait behind, as everybody has.
+        queue.send(Task::Pause(paused, may_go_on)).map_err(|_| stopped())?;
+        is_paused.recv().map_err(|_| stopped())?;
+        let outcome = work();
+        let verdict = outcome.as_ref().map(|_| ()).map_err(StoreError::clone);
+        // The thread waits for this and for nothing else.
+        let _ = go_on.send(verdict);
+        outcome
     }
 
     /// Queues a command whose answer nobody waits for; with a full queue it is dropped.
@@ -78,7 +119,7 @@ impl Writer {
             Ok(Box::new(|| {}))
         });
         let queue = self.queue.as_ref().expect("the queue is open until drop");
-        let _ = queue.try_send(job);
+        let _ = queue.try_send(Task::Run(job));
     }
 
     pub(super) fn run<T: Send + 'static>(
@@ -111,7 +152,7 @@ impl Writer {
             }
         });
         let queue = self.queue.as_ref().expect("the queue is open until drop");
-        if let Err(TrySendError::Full(job)) = queue.try_send(job) {
+        if let Err(TrySendError::Full(Task::Run(job))) = queue.try_send(Task::Run(job)) {
             let _ = job(Err(StoreError::Full));
         }
     }
@@ -158,21 +199,41 @@ fn stopped() -> StoreError {
 /// After an I/O error redb refuses to write until the file is opened anew, so this thread ends: the jobs of the
 /// failed batch and those still queued are dropped, and their callers are told that the store failed.
 fn commit_until_closed(
-    database: &Database,
-    jobs: &Receiver<Job>,
-    audit_key: &SharedKey,
+    database: &Current,
+    tasks: &Receiver<Task>,
+    terms: &SharedTerms,
 ) -> Result<(), StoreError> {
     let mut waiting = Waiting::default();
-    while let Ok(first) = jobs.recv() {
+    let mut put_off = None;
+    while let Some(task) = put_off.take().or_else(|| tasks.recv().ok()) {
+        let first = match task {
+            Task::Run(job) => job,
+            Task::Pause(paused, may_go_on) => {
+                // Whoever asked may have gone away, or dies of a panic: then the second channel is closed.
+                let _ = paused.send(());
+                may_go_on
+                    .recv()
+                    .map_err(|_| StoreError::Failed("the work it paused for broke off".to_owned()))??;
+                continue;
+            }
+        };
+        // Taken anew for each batch: another database may have taken its place.
+        let database = database.get();
         let transaction = database.begin_write()?;
-        let mut writes = Writes::begin(&transaction, &mut waiting)?;
+        let terms = current(terms);
+        let mut writes = Writes::begin(&transaction, &mut waiting, terms.clock)?;
         let mut replies = vec![first(Ok(&mut writes))?];
-        while replies.len() < BATCH_LEN
-            && let Ok(job) = jobs.try_recv()
-        {
-            replies.push(job(Ok(&mut writes))?);
+        while replies.len() < BATCH_LEN {
+            match tasks.try_recv() {
+                Ok(Task::Run(job)) => replies.push(job(Ok(&mut writes))?),
+                Ok(pause @ Task::Pause(..)) => {
+                    put_off = Some(pause);
+                    break;
+                }
+                Err(_) => break,
+            }
         }
-        if writes.finish(current(audit_key).as_ref())? {
+        if writes.finish(terms.audit_key.as_ref())? {
             transaction.commit()?;
         } else {
             transaction.abort()?;
@@ -181,18 +242,31 @@ fn commit_until_closed(
             reply();
         }
     }
-    if !waiting.is_empty()
-        && let Some(key) = current(audit_key)
-    {
-        let transaction = database.begin_write()?;
-        let mut writes = Writes::begin(&transaction, &mut waiting)?;
-        writes.touch();
-        writes.finish(Some(&key))?;
-        transaction.commit()?;
+    let terms = current(terms);
+    if !waiting.is_empty() && terms.audit_key.is_some() {
+        commit_one(&database.get(), &mut waiting, &terms, |writes| {
+            writes.touch();
+            Ok(())
+        })?;
     }
     Ok(())
 }
 
-fn current(key: &SharedKey) -> Option<AuditKey> {
-    key.lock().unwrap_or_else(PoisonError::into_inner).clone()
+/// Runs `command` in a commit of its own.
+pub(super) fn commit_one<T>(
+    database: &Database,
+    waiting: &mut Waiting,
+    terms: &Terms,
+    command: impl FnOnce(&mut Writes<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let transaction = database.begin_write()?;
+    let mut writes = Writes::begin(&transaction, waiting, terms.clock.clone())?;
+    let outcome = command(&mut writes)?;
+    writes.finish(terms.audit_key.as_ref())?;
+    transaction.commit()?;
+    Ok(outcome)
+}
+
+fn current(terms: &SharedTerms) -> Terms {
+    terms.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
