@@ -81,18 +81,17 @@ impl Uptime {
     }
 }
 
-/// The system's time as the `Date` field has it (RFC 9110 §5.6.7); written anew once a second.
-pub fn http_date() -> String {
+/// Hands `use_date` the system's time as the `Date` field has it (RFC 9110 §5.6.7), written anew once a second.
+pub fn with_http_date<T>(use_date: impl FnOnce(&str) -> T) -> T {
     thread_local! {
         static LAST: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
     }
-    let now = SystemTime::now();
-    let secs = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let secs = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     LAST.with_borrow_mut(|(last, text)| {
         if *last != secs || text.is_empty() {
             (*last, *text) = (secs, httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(secs)));
         }
-        text.clone()
+        use_date(text)
     })
 }
 

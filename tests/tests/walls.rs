@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// A word, the one place in the server that may use it, and why it is nobody else's.
 const WALLS: &[(&str, &str)] = &[
     ("redb::", "store"),
-    ("tiny_http::", "http.rs"),
+    ("tiny_http::", "http"),
     ("SystemTime", "clock.rs"),
     ("Instant", "clock.rs"),
     ("getrandom", "entropy.rs"),

@@ -25,7 +25,7 @@ impl App {
         let authorization = request.field("authorization")?;
         let Some(token) = authorization.and_then(bearer_token) else { return Err(Code::MissingToken.into()) };
         let id = self.session_of_access_token(token, now).ok_or(Code::InvalidToken)?;
-        let (session, user) = self.store.read(|reads| Ok((reads.session(id)?, reads.user(id.user())?)))?;
+        let (session, user) = self.store.session_and_user(id)?;
         let alive = session.zip(user).filter(|(session, user)| session.end_reason(Some(user), now).is_none());
         let (session, user) = alive.ok_or(Code::InvalidToken)?;
         Ok(Principal { id, session, user, now })

@@ -123,7 +123,7 @@ pub struct Response {
     /// The status code.
     pub status: u16,
     /// The fields, without Content-Length.
-    pub fields: Vec<(&'static str, String)>,
+    pub fields: Vec<(&'static str, Cow<'static, str>)>,
     /// The body.
     pub body: Cow<'static, [u8]>,
 }
@@ -146,7 +146,7 @@ impl Response {
 
     /// 204.
     pub fn no_content() -> Self {
-        let fields = vec![("Cache-Control", "no-store".to_owned())];
+        let fields = vec![("Cache-Control", Cow::Borrowed("no-store"))];
         Self { status: 204, fields, body: Cow::Borrowed(b"") }
     }
 
@@ -180,28 +180,28 @@ impl Response {
             response.set("Retry-After", secs.to_string());
         }
         if let Some(methods) = &problem.allow {
-            response.set("Allow", methods);
+            response.set("Allow", methods.clone());
         }
         response
     }
 
     fn with_body(status: u16, media_type: &'static str, body: Cow<'static, [u8]>) -> Self {
         let fields = vec![
-            ("Content-Type", media_type.to_owned()),
+            ("Content-Type", Cow::Borrowed(media_type)),
             // A browser must never make a page of what is not meant as one.
-            ("X-Content-Type-Options", "nosniff".to_owned()),
+            ("X-Content-Type-Options", Cow::Borrowed("nosniff")),
         ];
         Self { status, fields, body }
     }
 
     /// Adds a field.
-    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+    pub fn set(&mut self, name: &'static str, value: impl Into<Cow<'static, str>>) {
         self.fields.push((name, value.into()));
     }
 
     /// Adds a field, for building in one expression.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.set(name, value);
         self
     }

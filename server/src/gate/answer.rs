@@ -13,7 +13,7 @@ pub(super) struct Answer<'a> {
     head_len: usize,
 }
 
-/// A lane's bytes are no answer of tiny_http's, which would be a bug.
+/// A lane's bytes are no answer of ours, which would be a bug.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Garbled;
 
@@ -42,8 +42,11 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// The Content-Length of an answer; tiny_http writes one in each.
+/// The Content-Length of an answer; only 204 has none (RFC 9110 §8.6).
 fn content_length(head: &[u8]) -> Result<usize, Garbled> {
+    if head.starts_with(b"HTTP/1.1 204 ") {
+        return Ok(0);
+    }
     const NAME: &[u8] = b"\r\nContent-Length: ";
     let value = memmem::rfind(head, NAME).map(|at| &head[at + NAME.len()..]).ok_or(Garbled)?;
     let digits = value.split(|&byte| byte == b'\r').next().unwrap_or_default();
@@ -66,7 +69,7 @@ pub(super) fn refusal(problem: &Problem, request_id: &str) -> Vec<u8> {
          Connection: close\r\n\
          Content-Length: {}\r\n\r\n",
         reason_phrase(status),
-        clock::http_date(),
+        clock::with_http_date(str::to_owned),
         retry_after.unwrap_or_default(),
         body.len(),
     );
@@ -96,7 +99,7 @@ mod tests {
 
     const TWO: &[u8] =
         b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nok\nHTTP/1.1 204 No Content\r\n\
-          Content-Length: 0\r\n\r\n";
+          Cache-Control: no-store\r\n\r\n";
 
     #[test]
     fn answers_are_told_apart() {

@@ -1,6 +1,5 @@
 //! A request as the gate passes it on: one spelling for each meaning, and who sent it in a field only the gate writes.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::parse::{PASSED_ON, Request};
@@ -36,33 +35,34 @@ impl Sender {
     }
 }
 
+/// Bytes that a request may grow by: the sender with the longest address, and little else.
+const ADDED_LEN: usize = 96;
+
 /// Appends `request` to `out` in its one spelling.
 pub fn write(request: &Request<'_>, sender: Sender, cookie: &RefreshCookie, out: &mut Vec<u8>) {
-    let mut head = String::with_capacity(512);
-    // Writing to a string cannot fail.
-    let _ = write!(
-        head,
-        "{} {} HTTP/1.1\r\n{CLIENT_FIELD}: {}\r\n",
-        request.method,
-        request.target,
-        sender.to_field()
-    );
+    out.reserve(request.len + ADDED_LEN);
+    let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
+    put(&[request.method.as_bytes(), b" ", request.target.as_bytes(), b" HTTP/1.1\r\n"]);
+    put(&[CLIENT_FIELD.as_bytes(), b": ", sender.to_field().as_bytes(), b"\r\n"]);
     for (name, value) in PASSED_ON.iter().zip(&request.fields) {
-        if let Some(value) = value {
-            head.extend([*name, ": "]);
-            head.extend(value.iter().map(|&byte| if byte.is_ascii() { char::from(byte) } else { '?' }));
-            head.push_str("\r\n");
+        match value {
+            Some(value) if value.is_ascii() => put(&[name.as_bytes(), b": ", value, b"\r\n"]),
+            Some(value) => put(&[name.as_bytes(), b": ", &in_ascii(value), b"\r\n"]),
+            None => {}
         }
     }
     if let Some(value) = request.refresh_cookie {
-        head.extend(["cookie: ", &cookie.sent(value), "\r\n"]);
+        put(&[b"cookie: ", cookie.sent(value).as_bytes(), b"\r\n"]);
     }
     if !request.body.is_empty() {
-        let _ = write!(head, "content-length: {}\r\n", request.body.len());
+        put(&[b"content-length: ", request.body.len().to_string().as_bytes(), b"\r\n"]);
     }
-    head.push_str("\r\n");
-    out.extend_from_slice(head.as_bytes());
-    out.extend_from_slice(request.body);
+    put(&[b"\r\n", request.body]);
+}
+
+/// What is no ASCII as question marks; tiny_http takes nothing else in a head.
+fn in_ascii(value: &[u8]) -> Vec<u8> {
+    value.iter().map(|&byte| if byte.is_ascii() { byte } else { b'?' }).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 
 use mio::net::UnixStream;
+use mio::{Interest, Registry, Token};
 
 use super::answer::{Answer, Garbled};
 
@@ -47,8 +48,10 @@ struct Pipe {
     /// How much of that was handed on.
     delivered: usize,
     pending: VecDeque<Ticket>,
-    /// Set until a write would block.
-    is_writable: bool,
+    token: Token,
+    /// Whether the last write was cut short; only then it is told when more can be written, because the other end
+    /// makes room each time it reads.
+    is_full: bool,
 }
 
 impl Lane {
@@ -59,14 +62,23 @@ impl Lane {
             received: Vec::new(),
             delivered: 0,
             pending: VecDeque::new(),
-            is_writable: true,
+            token: Token(0),
+            is_full: false,
         };
         Self { pipes: streams.into_iter().map(pipe).collect(), capacity, line: VecDeque::new() }
     }
 
-    /// Each pipe's stream, for registration.
-    pub(super) fn streams(&mut self) -> impl Iterator<Item = &mut UnixStream> {
-        self.pipes.iter_mut().map(|pipe| &mut pipe.stream)
+    /// Registers each pipe with the next of `tokens`.
+    pub(super) fn register(
+        &mut self,
+        registry: &Registry,
+        tokens: &mut impl Iterator<Item = Token>,
+    ) -> io::Result<()> {
+        for (pipe, token) in self.pipes.iter_mut().zip(tokens) {
+            pipe.token = token;
+            registry.register(&mut pipe.stream, token, Interest::READABLE)?;
+        }
+        Ok(())
     }
 
     /// Takes a request on, which `write` appends to what is sent; it leaves with the next [`flush`](Self::flush).
@@ -90,14 +102,16 @@ impl Lane {
         Ok(())
     }
 
-    /// Notes that a pipe can be written to again.
-    pub(super) fn became_writable(&mut self, pipe: usize) {
-        self.pipes[pipe].is_writable = true;
+    /// Goes on with a pipe that can be written to again.
+    pub(super) fn became_writable(&mut self, pipe: usize, registry: &Registry) -> io::Result<()> {
+        let pipe = &mut self.pipes[pipe];
+        pipe.is_full = false;
+        registry.reregister(&mut pipe.stream, pipe.token, Interest::READABLE)
     }
 
     /// Sends what there is to send, as far as the pipes take it.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.pipes.iter_mut().filter(|pipe| pipe.is_writable).try_for_each(Pipe::flush)
+    pub(super) fn flush(&mut self, registry: &Registry) -> io::Result<()> {
+        self.pipes.iter_mut().filter(|pipe| !pipe.is_full).try_for_each(|pipe| pipe.flush(registry))
     }
 
     /// Reads what has come back on a pipe.
@@ -156,13 +170,18 @@ impl Lane {
 }
 
 impl Pipe {
-    fn flush(&mut self) -> io::Result<()> {
+    fn flush(&mut self, registry: &Registry) -> io::Result<()> {
         let mut sent = 0;
         while sent < self.unsent.len() {
             match self.stream.write(&self.unsent[sent..]) {
                 Ok(len) => sent += len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.is_writable = false;
+                    self.is_full = true;
+                    registry.reregister(
+                        &mut self.stream,
+                        self.token,
+                        Interest::READABLE | Interest::WRITABLE,
+                    )?;
                     break;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -22,7 +22,9 @@ use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
 
 use crate::audit::{AuditKey, Occurrence, Waiting};
 use crate::clock::Clock;
+use crate::session::{Session, SessionId};
 use crate::time::UnixMillis;
+use crate::user::User;
 pub use backup::{BackupError, Progress};
 use overlay::Overlay;
 use replacement::Current;
@@ -122,6 +124,14 @@ impl Store {
         let database = self.database.get();
         let transaction = database.begin_read()?;
         look(&Reads::begin(&transaction)?)
+    }
+
+    /// The records of a session and its user.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] when the file cannot be read.
+    pub fn session_and_user(&self, id: SessionId) -> Result<(Option<Session>, Option<User>), StoreError> {
+        tables::session_and_user(&self.database.get().begin_read()?, id)
     }
 
     /// Hands `command` to the writer and waits for its answer, which comes after the commit.

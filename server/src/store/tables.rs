@@ -358,6 +358,18 @@ impl Reads {
     }
 }
 
+/// The records of a session and its user: what every protected request looks at, so only these two tables are opened.
+pub(super) fn session_and_user(
+    transaction: &ReadTransaction,
+    id: SessionId,
+) -> Result<(Option<Session>, Option<User>), StoreError> {
+    let session = transaction.open_table(SESSIONS)?.get(&id.0)?;
+    let session = session.map(|record| codec::decode_session(record.value())).transpose()?;
+    let user = transaction.open_table(USERS)?.get(id.user().0)?;
+    let user = user.map(|record| codec::decode_user(record.value())).transpose()?;
+    Ok((session, user))
+}
+
 impl<'t> WritableTables<'t> {
     fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
         open_tables!(transaction)

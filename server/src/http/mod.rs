@@ -4,9 +4,12 @@
 //! What arrives here has passed the gate: whole, small, valid, in one spelling, one request after another in a pipe.
 //! tiny_http writes the answers of a pipe in the order of its requests.
 
+mod answers;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{self, AssertUnwindSafe};
@@ -16,12 +19,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tiny_http::{Header, StatusCode};
-
 use crate::api::{self, App, BODY_LEN_MAX, Committed, Lane, Method, Outcome, Request, Response};
-use crate::clock;
 use crate::gate::forward::{self, CLIENT_FIELD};
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
+use answers::Answers;
 
 /// Name of the socket that a lane's server has in the data folder until its pipes are connected.
 const SOCKET_NAME: &str = "lane.sock";
@@ -71,10 +72,13 @@ impl Server {
             spawn("writes", Box::new(move || take_writes(&server, &taker_app, &replies)))?;
             spawn("replies", Box::new(move || reply_in_order(&replier_app, &to_reply)))?;
         } else {
-            let name = if lane == Lane::Reads { "reads" } else { "log-ins" };
+            let is_quick = lane == Lane::Reads;
+            // Answers that leave together have to be of one pipe.
+            assert!(pipes == 1 || !is_quick, "the lane of reads has one pipe");
             for _ in 0..pipes {
                 let (server, app) = (Arc::clone(&tiny), Arc::clone(app));
-                spawn(name, Box::new(move || answer_until_unblocked(&server, &app)))?;
+                let name = if is_quick { "reads" } else { "log-ins" };
+                spawn(name, Box::new(move || take_reads(&server, &app, is_quick)))?;
             }
         }
         let streams = (0..pipes).map(|_| connect(&path)).collect::<io::Result<_>>()?;
@@ -120,37 +124,66 @@ fn connect(path: &Path) -> io::Result<mio::net::UnixStream> {
     Ok(mio::net::UnixStream::from_std(stream))
 }
 
-fn answer_until_unblocked(server: &tiny_http::Server, app: &App) {
-    while let Ok(mut incoming) = server.recv() {
+/// Takes requests and answers them; with `is_quick`, those that wait together are answered together.
+fn take_reads(server: &tiny_http::Server, app: &App, is_quick: bool) {
+    let mut answers = Answers::default();
+    let add = |answers: &mut Answers, mut incoming| {
         let id = api::request_id();
-        let response = guarded(&id, || answer(app, &id, &mut incoming).wait(app));
-        respond(incoming, &id, response);
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| answer(app, &id, &mut incoming)));
+        answers.add(incoming, &id, || unwound(outcome).wait(app));
+    };
+    while let Some(incoming) = next(server) {
+        add(&mut answers, incoming);
+        while is_quick
+            && !answers.are_many()
+            && let Some(incoming) = waiting(server)
+        {
+            add(&mut answers, incoming);
+        }
+        answers.send();
     }
+}
+
+/// What a handler returned, or its panic again.
+fn unwound<T>(outcome: thread::Result<T>) -> T {
+    outcome.unwrap_or_else(|panic| panic::resume_unwind(panic))
+}
+
+/// The next request; `None` when the server stops.
+///
+/// Before it sleeps, the thread lets the one that reads the pipe go on for a while: under load more requests come of
+/// that, and being woken for each would cost more than many of them.
+fn next(server: &tiny_http::Server) -> Option<tiny_http::Request> {
+    waiting(server)
+        .or_else(|| {
+            thread::yield_now();
+            waiting(server)
+        })
+        .or_else(|| server.recv().ok())
+}
+
+/// A request that is there already.
+fn waiting(server: &tiny_http::Server) -> Option<tiny_http::Request> {
+    server.try_recv().ok().flatten()
 }
 
 /// Takes the requests of the writes lane, queues their commands without waiting, and leaves the answers to the replier.
 fn take_writes(server: &tiny_http::Server, app: &App, replies: &Sender<(u64, Reply)>) {
     let mut number = 0;
-    while let Ok(mut incoming) = server.recv() {
+    while let Some(mut incoming) = next(server) {
         let id = api::request_id();
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| answer(app, &id, &mut incoming)));
-        let mut reply = Reply { incoming, id, made: None };
+        let reply_with = {
+            let replies = replies.clone();
+            // The replier outlives the taker.
+            move |made| drop(replies.send((number, Reply { incoming, id, made })))
+        };
         match outcome {
             Ok(Outcome::Committing(commit)) => {
-                let replies = replies.clone();
-                commit.queue(app, move |committed| {
-                    reply.made = Some(Made::Committed(committed));
-                    // The replier goes after the store.
-                    let _ = replies.send((number, reply));
-                });
+                commit.queue(app, move |committed| reply_with(Made::Committed(committed)));
             }
-            Ok(Outcome::Answered(response)) => {
-                reply.made = Some(Made::Response(response));
-                let _ = replies.send((number, reply));
-            }
-            Err(_) => {
-                let _ = replies.send((number, reply));
-            }
+            Ok(Outcome::Answered(response)) => reply_with(Made::Response(Ok(response))),
+            Err(panic) => reply_with(Made::Response(Err(panic))),
         }
         number += 1;
     }
@@ -160,12 +193,11 @@ fn take_writes(server: &tiny_http::Server, app: &App, replies: &Sender<(u64, Rep
 struct Reply {
     incoming: tiny_http::Request,
     id: String,
-    /// `None` when the handler panicked.
-    made: Option<Made>,
+    made: Made,
 }
 
 enum Made {
-    Response(Response),
+    Response(thread::Result<Response>),
     Committed(Committed),
 }
 
@@ -176,29 +208,19 @@ enum Made {
 fn reply_in_order(app: &App, replies: &Receiver<(u64, Reply)>) {
     let mut next = 0;
     let mut early = BTreeMap::new();
-    for (number, reply) in replies {
-        early.insert(number, reply);
+    let mut answers = Answers::default();
+    while let Ok(reply) = replies.recv() {
+        // What was committed together is answered together.
+        early.extend(iter::once(reply).chain(replies.try_iter()));
         while let Some(Reply { incoming, id, made }) = early.remove(&next) {
             next += 1;
-            let response = guarded(&id, || match made {
-                Some(Made::Response(response)) => response,
-                Some(Made::Committed(committed)) => committed.response(app),
-                None => internal(&id),
+            answers.add(incoming, &id, || match made {
+                Made::Response(response) => unwound(response),
+                Made::Committed(committed) => committed.response(app),
             });
-            respond(incoming, &id, response);
         }
+        answers.send();
     }
-}
-
-/// What `answer` returns, or a problem document when it panics: a bug in one handler must not cost the others their
-/// thread, and no state outlives a request but the store's.
-fn guarded(id: &str, answer: impl FnOnce() -> Response) -> Response {
-    panic::catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| internal(id))
-}
-
-fn internal(id: &str) -> Response {
-    log::error!("{id}: the handler of a request panicked");
-    Response::problem(&Code::Internal.into(), id)
 }
 
 fn answer(app: &App, id: &str, incoming: &mut tiny_http::Request) -> Outcome {
@@ -247,21 +269,4 @@ fn method_of(method: &tiny_http::Method) -> Method {
 
 fn path_of(target: &str) -> &str {
     target.split('?').next().unwrap_or_default()
-}
-
-fn respond(incoming: tiny_http::Request, id: &str, response: Response) {
-    log::debug!("{id}: {} {} -> {}", incoming.method(), path_of(incoming.url()), response.status);
-    let len = response.body.len();
-    let fields = response.fields.into_iter();
-    let fields = fields.chain([("Server", "latchkey".to_owned()), ("Date", clock::http_date())]);
-    let headers = fields
-        .map(|(name, value)| Header::from_bytes(name, value).expect("our own header fields are ASCII"))
-        .collect();
-    let body = io::Cursor::new(response.body);
-    // The gate reads answers by their length, never in chunks.
-    let answer = tiny_http::Response::new(StatusCode(response.status), headers, body, Some(len), None)
-        .with_chunked_threshold(usize::MAX);
-    if let Err(error) = incoming.respond(answer) {
-        log::error!("{id}: the answer did not get to the gate: {error}");
-    }
 }
