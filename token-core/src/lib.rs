@@ -104,6 +104,10 @@
 #[cfg(test)]
 extern crate std;
 
+/// Whether there is room for a second, longer way that is faster. Microcontrollers have registers of 32 bits, and do
+/// everything the short way.
+const HAS_ROOM: bool = cfg!(target_pointer_width = "64");
+
 mod base64url;
 mod claims;
 mod header;

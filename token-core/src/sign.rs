@@ -6,7 +6,7 @@ use heapless::{String, Vec};
 use serde::Serialize;
 
 use crate::json::plain_len;
-use crate::key::{SIGNATURE_LEN, signature};
+use crate::key::{SIGNATURE_LEN, encode_tag};
 use crate::verify::TOKEN_LEN_MAX;
 use crate::{Claims, Key, base64url};
 
@@ -161,7 +161,10 @@ impl Key {
         let tag = self.tag(signing_input);
         let mut writer = Writer { written: 0, free };
         writer.put(b".")?;
-        writer.put(&signature(&tag))?;
+        let mut encoded = [0; SIGNATURE_LEN + 1];
+        encode_tag(&tag, &mut encoded);
+        let [signature @ .., _] = &encoded;
+        writer.put(signature)?;
 
         let token_len = header_len + payload_len + 1 + SIGNATURE_LEN;
         if token_len > TOKEN_LEN_MAX {
