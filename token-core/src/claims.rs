@@ -66,15 +66,12 @@ impl<'b> Claims<'b> {
     /// meanwhile.
     pub(crate) fn read(&mut self, payload: &'b mut [u8]) -> Result<(), Fault> {
         json::read(payload, &MEMBERS, &mut self.found, &mut self.audiences)?;
-        let times = [
-            (EXP, Round::Down, &mut self.expires_at),
-            (NBF, Round::Up, &mut self.not_before),
-            (IAT, Round::Down, &mut self.issued_at),
-        ];
-        for (member, round, place) in times {
-            if let Some(number) = self.found[member] {
-                *place = seconds(number.bytes_of(payload), round).ok_or(Fault::Invalid)?;
-            }
+        let [exp, nbf, iat, ..] = self.found;
+        let are_times = read_time(exp, payload, Round::Down, &mut self.expires_at)
+            && read_time(nbf, payload, Round::Up, &mut self.not_before)
+            && read_time(iat, payload, Round::Down, &mut self.issued_at);
+        if !are_times {
+            return Err(Fault::Invalid);
         }
         self.payload = str::from_utf8(payload).map_err(|_| Fault::NotStrict)?;
         if self.found[EXP].is_some() { Ok(()) } else { Err(Fault::Missing) }
@@ -140,8 +137,13 @@ impl<'b> Claims<'b> {
     }
 }
 
-/// The largest `u64`.
-const MAX_DIGITS: &[u8] = b"18446744073709551615";
+/// Reads a time into its place, if it is there; returns whether it is one.
+#[inline(never)]
+fn read_time(number: Option<Span>, payload: &[u8], round: Round, place: &mut u64) -> bool {
+    let time = number.map_or(Some(0), |number| seconds(number.bytes_of(payload), round));
+    *place = time.unwrap_or_default();
+    time.is_some()
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Round {
@@ -154,19 +156,10 @@ enum Round {
 /// A date before 1970, one beyond 64 bits, and one with an exponent are refused: no issuer writes them.
 fn seconds(number: &[u8], round: Round) -> Option<u64> {
     let mut whole = 0_u64;
-    let mut len = 0;
-    for &character in number {
-        let digit = character.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        whole = whole.wrapping_mul(10).wrapping_add(u64::from(digit));
-        len += 1;
-    }
-    let (digits, rest) = number.split_at_checked(len)?;
-    // Without leading zeros, of two numbers the longer is the larger, and of two as long the one that sorts later.
-    if (len, digits) > (MAX_DIGITS.len(), MAX_DIGITS) {
-        return None;
+    let mut rest = number;
+    while let [digit @ b'0'..=b'9', after @ ..] = rest {
+        whole = whole.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        rest = after;
     }
     let is_between = match rest {
         [] => false,

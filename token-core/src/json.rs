@@ -70,7 +70,7 @@ impl Span {
 
 /// A member that is looked for among those of the outermost object.
 pub(crate) struct Member {
-    /// What its name begins with.
+    /// The first four bytes of its name, or three and a zero.
     word: u32,
     len: u8,
     kind: Kind,
@@ -89,33 +89,49 @@ pub(crate) enum Kind {
 }
 
 impl Member {
-    /// A member of this name. Four bytes and the length have to tell it from all other names that are to be expected.
+    /// A member of this name, of three bytes at least: four of them and the length tell it from all that are expected.
     pub(crate) const fn new(name: &str, kind: Kind) -> Self {
-        let [a, b, c, rest @ ..] = name.as_bytes() else { panic!("the name has three bytes at least") };
-        let d = if let [d, ..] = *rest { d } else { NO_BYTE };
-        Member { word: u32::from_le_bytes([*a, *b, *c, d]), len: name.len() as u8, kind }
+        let word = match *name.as_bytes() {
+            [a, b, c] => u32::from_le_bytes([a, b, c, 0]),
+            [a, b, c, d, ..] => u32::from_le_bytes([a, b, c, d]),
+            _ => 0,
+        };
+        Member { word, len: name.len() as u8, kind }
     }
 }
 
-/// Fills up a name that is short. It is no byte of UTF-8, and so of no document that is accepted.
-const NO_BYTE: u8 = 0xFF;
-
 /// The place of the member that has this name.
+#[inline(always)]
 fn position<'m>(members: &'m [Member], name: &[u8]) -> Option<(usize, &'m Member)> {
-    let mut bytes = [NO_BYTE; 4];
+    let mut bytes = [0; 4];
     bytes.iter_mut().zip(name).for_each(|(byte, &named)| *byte = named);
     let word = u32::from_le_bytes(bytes);
     let is_named = |member: &Member| member.word == word && usize::from(member.len) == name.len();
     members.iter().enumerate().find(|(_, member)| is_named(member))
 }
 
-/// Stands for an array among the objects that are open.
-const ARRAY: u8 = u8::MAX;
+impl Kind {
+    /// Whether it may begin with this byte, where so many containers are open.
+    fn may_begin_with(self, token: u8, depth: usize) -> bool {
+        match self {
+            Kind::Any => true,
+            Kind::Text | Kind::Name => token == b'"',
+            Kind::Number => token.is_ascii_digit(),
+            Kind::Texts => token == b'"' || token == b'[' && depth == 1,
+        }
+    }
+
+    fn fault(self) -> Fault {
+        if let Kind::Name = self { Fault::NotStrict } else { Fault::Invalid }
+    }
+}
 
 /// Reads a document that is one object to its end, and notes where the `members` are that it has.
 ///
-/// In its place of `found`, a text or a number leaves where its value is, anything else where its name is; `texts` are
+/// In its place of `found`, a text or a number leaves where its value is, anything else that it is there; `texts` are
 /// those of the one member of that kind.
+///
+/// Kept apart, so that the names are on the stack only meanwhile.
 #[inline(never)]
 pub(crate) fn read(
     document: &mut [u8],
@@ -126,104 +142,150 @@ pub(crate) fn read(
     if document.len() > DOCUMENT_LEN_MAX {
         return Err(Fault::NotStrict);
     }
-    let mut cursor = Cursor { document, at: 0 };
-    let mut names = Vec::<Span, NAMES_MAX>::new();
-    // Of an object, which of the names is its first.
-    let mut open = Vec::<u8, DEPTH_MAX>::new();
-    let (mut kind, mut place) = (Kind::Any, 0);
-    let mut token = cursor.token();
-    if token != b'{' {
-        return Err(Fault::NotStrict);
-    }
-    loop {
-        // Here a value begins, or a name.
-        let is_of_its_kind = match kind {
-            Kind::Text => token == b'"',
-            Kind::Number => token.is_ascii_digit(),
-            Kind::Texts => token == b'"' || token == b'[' && open.len() == 1,
-            Kind::Any => true,
-            Kind::Name if token == b'"' => true,
-            Kind::Name => return Err(Fault::NotStrict),
-        };
-        if !is_of_its_kind {
-            return Err(Fault::Invalid);
+    let cursor = Cursor { document, at: 0 };
+    Reader { cursor, members, found, texts, place: 0, open: Vec::new(), names: Vec::new() }.read()
+}
+
+/// Stands for an array among the containers that are open.
+const ARRAY: u8 = u8::MAX;
+
+struct Reader<'a> {
+    cursor: Cursor<'a>,
+    members: &'a [Member],
+    found: &'a mut [Option<Span>],
+    texts: &'a mut VecView<Span>,
+    /// Where to note the value that is being read, if it is a text or a number.
+    place: usize,
+    /// Which of the names is the first of an object that is open.
+    open: Vec<u8, DEPTH_MAX>,
+    names: Vec<Span, NAMES_MAX>,
+}
+
+/// Its methods are inlined, so that on a server all of it is kept in registers.
+impl<'a> Reader<'a> {
+    #[inline(always)]
+    fn read(mut self) -> Result<(), Fault> {
+        let mut kind = Kind::Any;
+        let mut token = self.cursor.token();
+        if token != b'{' {
+            return Err(Fault::NotStrict);
         }
-        if let b'[' | b'{' = token {
-            let (names_from, end) = if token == b'[' { (ARRAY, b']') } else { (names.len() as u8, b'}') };
-            open.push(names_from).map_err(|_| Fault::NotStrict)?;
-            token = cursor.token();
-            if token != end {
-                if names_from != ARRAY {
-                    kind = Kind::Name;
+        loop {
+            // Here a value begins, or a name.
+            if !kind.may_begin_with(token, self.open.len()) {
+                return Err(kind.fault());
+            }
+            if let b'[' | b'{' = token {
+                let (names_from, end) =
+                    if token == b'[' { (ARRAY, b']') } else { (self.names.len() as u8, b'}') };
+                self.open.push(names_from).map_err(|_| Fault::NotStrict)?;
+                token = self.cursor.token();
+                if token != end {
+                    kind = if names_from == ARRAY { kind } else { Kind::Name };
+                    continue;
                 }
+            } else if let Kind::Name = kind
+                && let Some((place, member)) = self.short_member()
+            {
+                kind = self.take_place(place, member)?;
+                token = self.cursor.token();
                 continue;
-            }
-        } else if crate::HAS_ROOM
-            && let Kind::Name = kind
-            && open.len() == 1
-            && let Some((at, member)) = cursor.short_name(members)
-        {
-            (kind, place) = (member.kind, at);
-            match found.get_mut(at) {
-                Some(found @ None) => *found = Some(Span::new(cursor.at, cursor.at)),
-                _ => return Err(Fault::Invalid),
-            }
-            token = cursor.token();
-            continue;
-        } else {
-            let scalar = cursor.scalar(token)?;
-            token = cursor.token();
-            match kind {
-                Kind::Any => {}
-                Kind::Texts => texts.push(scalar).map_err(|_| Fault::NotStrict)?,
-                Kind::Text | Kind::Number => {
-                    if let Some(found) = found.get_mut(place) {
-                        *found = Some(scalar);
-                    }
-                }
-                Kind::Name => {
+            } else {
+                let scalar = self.cursor.scalar(token)?;
+                token = self.cursor.token();
+                if let Kind::Name = kind {
                     if token != b':' {
                         return Err(Fault::NotStrict);
                     }
-                    token = cursor.token();
-                    kind = Kind::Any;
-                    let name = cursor.bytes(scalar);
-                    let known = if open.len() == 1 { position(members, name) } else { None };
-                    if let Some((at, member)) = known {
-                        (kind, place) = (member.kind, at);
-                        // A place already taken means the name came twice (RFC 7519 §4).
-                        match found.get_mut(at) {
-                            Some(found @ None) => *found = Some(scalar),
-                            _ => return Err(Fault::Invalid),
-                        }
-                        continue;
-                    }
-                    let names_from = open.last().copied().unwrap_or_default();
-                    let siblings = names.get(usize::from(names_from)..).unwrap_or_default();
-                    if siblings.iter().any(|&sibling| cursor.bytes(sibling) == name) {
-                        return Err(Fault::NotStrict);
-                    }
-                    names.push(scalar).map_err(|_| Fault::NotStrict)?;
+                    kind = self.begin_member(scalar)?;
+                    token = self.cursor.token();
                     continue;
                 }
+                self.note(kind, scalar)?;
+            }
+            // Here a value has ended: another follows it, or what is around it ends as well.
+            while token != b',' {
+                self.close(token)?;
+                token = self.cursor.token();
+                if self.open.is_empty() {
+                    let is_at_end = self.cursor.at > self.cursor.document.len();
+                    return if is_at_end { Ok(()) } else { Err(Fault::NotStrict) };
+                }
+            }
+            token = self.cursor.token();
+            if self.open.last().is_some_and(|&names_from| names_from != ARRAY) {
+                kind = Kind::Name;
             }
         }
-        // Here a value has ended: another follows it, or what is around it ends as well.
-        while token != b',' {
-            match (open.pop(), token) {
-                (Some(ARRAY), b']') => {}
-                (Some(names_from), b'}') if names_from != ARRAY => names.truncate(usize::from(names_from)),
-                _ => return Err(Fault::NotStrict),
-            }
-            token = cursor.token();
-            if open.is_empty() {
-                return if cursor.at > cursor.document.len() { Ok(()) } else { Err(Fault::NotStrict) };
-            }
+    }
+
+    /// The member whose name begins here, if it is one that is looked for, in the spelling that nearly all have: three
+    /// letters, a quote and a colon, which are passed.
+    #[inline(always)]
+    fn short_member(&mut self) -> Option<(usize, &'a Member)> {
+        if !crate::HAS_ROOM || self.open.len() != 1 {
+            return None;
         }
-        token = cursor.token();
-        if open.last().is_some_and(|&names_from| names_from != ARRAY) {
-            kind = Kind::Name;
+        let rest = self.cursor.document.get(self.cursor.at..)?;
+        let (name, [b'"', b':', ..]) = rest.split_at_checked(3)? else { return None };
+        let member = position(self.members, name)?;
+        self.cursor.at += 5;
+        Some(member)
+    }
+
+    /// What the value of the member of this name has to be.
+    #[inline(always)]
+    fn begin_member(&mut self, name: Span) -> Result<Kind, Fault> {
+        let bytes = self.cursor.bytes(name);
+        if self.open.len() == 1
+            && let Some((place, member)) = position(self.members, bytes)
+        {
+            return self.take_place(place, member);
         }
+        let names_from = self.open.last().copied().unwrap_or_default();
+        let siblings = self.names.get(usize::from(names_from)..).unwrap_or_default();
+        if siblings.iter().any(|&sibling| self.cursor.bytes(sibling) == bytes) {
+            return Err(Fault::NotStrict);
+        }
+        self.names.push(name).map_err(|_| Fault::NotStrict)?;
+        Ok(Kind::Any)
+    }
+
+    /// A place already taken means the name came twice (RFC 7519 §4).
+    #[inline(always)]
+    fn take_place(&mut self, place: usize, member: &Member) -> Result<Kind, Fault> {
+        match self.found.get_mut(place) {
+            Some(found @ None) => *found = Some(Span::new(0, 0)),
+            _ => return Err(Fault::Invalid),
+        }
+        self.place = place;
+        Ok(member.kind)
+    }
+
+    /// Notes a value that is neither an object nor an array.
+    #[inline(always)]
+    fn note(&mut self, kind: Kind, value: Span) -> Result<(), Fault> {
+        match kind {
+            Kind::Text | Kind::Number => {
+                if let Some(found) = self.found.get_mut(self.place) {
+                    *found = Some(value);
+                }
+            }
+            Kind::Texts => self.texts.push(value).map_err(|_| Fault::NotStrict)?,
+            Kind::Any | Kind::Name => {}
+        }
+        Ok(())
+    }
+
+    /// Leaves the innermost container, if this is its end.
+    #[inline(always)]
+    fn close(&mut self, token: u8) -> Result<(), Fault> {
+        match (self.open.pop(), token) {
+            (Some(ARRAY), b']') => {}
+            (Some(names_from), b'}') if names_from != ARRAY => self.names.truncate(usize::from(names_from)),
+            _ => return Err(Fault::NotStrict),
+        }
+        Ok(())
     }
 }
 
@@ -267,7 +329,7 @@ impl Cursor<'_> {
 
     /// The first byte that is not whitespace; it is passed, with all before it.
     ///
-    /// Called from everywhere: inlined it is 800 bytes of a device's flash, and not inlined 40 ns of a server's time.
+    /// Called from everywhere, so a device has it once.
     #[cfg_attr(target_os = "none", inline(never))]
     fn token(&mut self) -> u8 {
         loop {
@@ -276,17 +338,6 @@ impl Cursor<'_> {
                 token => return token,
             }
         }
-    }
-
-    /// The name whose opening quote was just read, if it is a known one of three letters, and the colon after it.
-    #[inline(always)]
-    fn short_name<'m>(&mut self, members: &'m [Member]) -> Option<(usize, &'m Member)> {
-        let (name, [b'"', b':', ..]) = self.document.get(self.at..)?.split_at_checked(3)? else {
-            return None;
-        };
-        let known = position(members, name)?;
-        self.at += 5;
-        Some(known)
     }
 
     /// The string whose opening quote was just read.
@@ -453,8 +504,7 @@ impl Cursor<'_> {
 
 /// How many bytes come before the first quote, backslash or control character, or the end.
 ///
-/// Looks at a register of bytes at a time: most of a payload is the inside of strings. The bit tricks find zero bytes,
-/// and may find one falsely only after a true one, so the first is right.
+/// A server looks at eight at a time: most of a payload is the inside of strings.
 pub(crate) fn plain_len(bytes: &[u8]) -> usize {
     let mut len = 0;
     if crate::HAS_ROOM {
