@@ -201,11 +201,11 @@ impl<'o> Writer<'o> {
 
     #[cfg_attr(target_os = "none", inline(never))]
     fn put(&mut self, bytes: &[u8]) {
-        let end = self.written.saturating_add(bytes.len());
-        if let Some(place) = self.out.get_mut(self.written..end) {
+        let free = self.out.get_mut(self.written..).unwrap_or_default();
+        if let Some(place) = free.get_mut(..bytes.len()) {
             place.copy_from_slice(bytes);
         }
-        self.written = end;
+        self.written = self.written.saturating_add(bytes.len());
     }
 
     fn put_claim<T>(&mut self, name: &[u8], claim: Option<T>, put: impl FnOnce(&mut Self, T)) {
@@ -297,6 +297,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_text_is_written_with_the_escapes_it_must_have_in_their_shortest_form() {
+        let mut out = [0; 64];
+        let claims =
+            NewClaims { subject: Some("\"a\\\n\u{1f}\u{7f}é/"), expires_at: 1, ..NewClaims::default() };
+        let len = claims.write(&mut out).ok();
+        let expected = r#"{"exp":1,"sub":"\"a\\\u000a\u001f"#.as_bytes();
+        assert_eq!(
+            len.and_then(|len| out.get(..len)),
+            Some(&[expected, "\u{7f}é/\"}".as_bytes()].concat()[..])
+        );
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(5000))]
