@@ -402,3 +402,32 @@ fn the_plain_part_of_a_string_is_found_to_the_byte() {
         }
     }
 }
+
+#[test]
+fn escapes_are_undone_where_they_stand_and_what_they_leave_over_is_blank() {
+    let (one, document) = text_of_one(br#"{"one":"\u00E9\u00e9\/\b\f\n\r\t\"\\x"}"#);
+    let text = "\u{e9}\u{e9}/\u{8}\u{c}\n\r\t\"\\x";
+    assert_eq!(one, text.as_bytes());
+    assert_eq!(document, format!("{{\"one\":\"{text}{}\"}}", " ".repeat(16)).into_bytes());
+}
+
+#[test]
+fn a_member_is_found_in_the_outermost_object_only_however_its_name_is_spelled() {
+    for document in [
+        r#"{"one":"1"}"#,
+        r#"{"two":{"one":2},"one":"1"}"#,
+        r#"{"two":[{"one":2,"ones":3}],"on":4,"one":"1"}"#,
+        "{ \"one\" :\"1\" }",
+        r#"{"\u006fne":"1"}"#,
+        r#"{"o\u006e\u0065":"1","two":{"\u006fne":2}}"#,
+    ] {
+        assert_eq!(text_of_one(document.as_bytes()).0, b"1", "{document}");
+    }
+    for document in
+        [r#"{"one":"1","\u006fne":"1"}"#, r#"{"one":"1","one":"1"}"#, r#"{"one":1}"#, r#"{"one":["1"]}"#]
+    {
+        let members = [Member::new("one", Kind::Text)];
+        let read = read(&mut document.as_bytes().to_vec(), &members, &mut [None], &mut Vec::<_, 0>::new());
+        assert_eq!(read, Err(Fault::Invalid), "{document}");
+    }
+}
