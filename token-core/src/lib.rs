@@ -72,7 +72,7 @@
 //! ```
 //!
 //! [`Key::new`] takes 1.1 KB of stack once, and a [`Key`] 330 bytes wherever it is kept. [`Verifier::verify_as`] and
-//! [`Key::sign_as`] bring `serde-json-core` along, and [`Key::with_type`] and [`Key::with_kid`] 1.3 KB for writing headers;
+//! [`Key::sign_as`] bring `serde-json-core` along, and [`Key::with_type`] and [`Key::with_kid`] 1.1 KB for writing headers;
 //! who calls none of them pays for none of them.
 //!
 //! ## The compact SHA-256
