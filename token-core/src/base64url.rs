@@ -1,7 +1,7 @@
 //! Strict base64url without padding (RFC 4648 §5, RFC 7515 §2) for what is public: headers and payloads.
 //!
-//! Characters are not looked up but computed, sixteen at a time, so that a server does it in wide registers and a device
-//! in a small loop. Tags and refresh tokens go through `base64ct`.
+//! A server looks four characters up at once; a device computes one after the other, in a small loop. Tags and refresh
+//! tokens go through `base64ct`.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -33,17 +33,22 @@ pub(crate) const fn decoded_len(len: usize) -> usize {
 ///
 /// Works from the back: the characters of a chunk only cover bytes that have been read by then.
 pub(crate) fn encode_in_place(buffer: &mut [u8], len: usize) -> Option<usize> {
+    if crate::HAS_ROOM { encode_by::<12, 16>(buffer, len) } else { encode_by::<3, 4>(buffer, len) }
+}
+
+/// Encodes so many bytes at a time, which become so many characters.
+fn encode_by<const RAW: usize, const TEXT: usize>(buffer: &mut [u8], len: usize) -> Option<usize> {
     let encoded_len = encoded_len(len);
     let buffer = buffer.get_mut(..encoded_len)?;
-    let chunks = len / 12;
-    let mut raw = [0; 12];
-    copy(buffer.get(..len)?.get(chunks * 12..)?, &mut raw);
-    let mut text = [0; 16];
+    let chunks = len / RAW;
+    let mut raw = [0; RAW];
+    copy(buffer.get(..len)?.get(chunks * RAW..)?, &mut raw);
+    let mut text = [0; TEXT];
     encode_chunk(raw, &mut text);
-    copy(&text, buffer.get_mut(chunks * 16..)?);
+    copy(&text, buffer.get_mut(chunks * TEXT..)?);
     for chunk in (0..chunks).rev() {
-        let raw = *buffer.get(chunk * 12..)?.first_chunk()?;
-        encode_chunk(raw, buffer.get_mut(chunk * 16..)?.first_chunk_mut()?);
+        let raw = *buffer.get(chunk * RAW..)?.first_chunk::<RAW>()?;
+        encode_chunk(raw, buffer.get_mut(chunk * TEXT..)?.first_chunk_mut::<TEXT>()?);
     }
     Some(encoded_len)
 }
@@ -53,22 +58,40 @@ pub(crate) fn encode_in_place(buffer: &mut [u8], len: usize) -> Option<usize> {
 /// Padding, whitespace, other alphabets and stray low bits in the last character are all refused, so two different
 /// texts never decode to the same bytes.
 pub(crate) fn decode(text: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
+    decode_after(if crate::HAS_ROOM { text.len() / 4 } else { 0 }, text, out)
+}
+
+/// Decodes so many groups of four characters by table, and what comes after them one by one.
+fn decode_after(quads: usize, text: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
     let len = decoded_len(text.len());
     let out = out.get_mut(..len).ok_or(DecodeError::BufferTooSmall)?;
-    let (chunks, last) = text.as_chunks();
-    let (places, last_place) = out.as_chunks_mut();
-    let mut is_valid = text.len() % 4 != 1;
-    for (&chunk, place) in chunks.iter().zip(places) {
-        is_valid &= decode_chunk(chunk, place);
+    let (front, text) = text.split_at_checked(quads * 4).unwrap_or_default();
+    let (front_out, out) = out.split_at_mut_checked(quads * 3).unwrap_or_default();
+    let mut seen = 0;
+    for (&[a, b, c, d], place) in front.as_chunks().0.iter().zip(front_out.as_chunks_mut().0) {
+        let [at_a, at_b, at_c, at_d] = &TABLES;
+        let word = at_a[a as usize] | at_b[b as usize] | at_c[c as usize] | at_d[d as usize];
+        let [bytes @ .., mark] = word.to_be_bytes();
+        *place = bytes;
+        seen |= mark;
     }
-    // Filled up with zeros, the last characters stand for zeros beyond the end, or have stray bits.
-    let mut chunk = [b'A'; 16];
-    copy(last, &mut chunk);
-    let mut raw = [0; 12];
-    is_valid &= decode_chunk(chunk, &mut raw);
-    copy(&raw, last_place);
-    is_valid &= raw.iter().skip(last_place.len()).all(|&byte| byte == 0);
-    if is_valid { Ok(len) } else { Err(DecodeError::Invalid) }
+    let mut places = out.iter_mut();
+    let (mut bits, mut bits_len) = (0_u32, 0);
+    for &character in text {
+        let sextet = sextet(character);
+        seen |= sextet;
+        bits = bits << 6 | u32::from(sextet);
+        bits_len += 6;
+        if bits_len >= 8 {
+            bits_len -= 8;
+            if let Some(place) = places.next() {
+                *place = (bits >> bits_len) as u8;
+            }
+        }
+    }
+    // No character is left over, and of no character a bit that is not zero.
+    let is_canonical = bits_len < 6 && bits & ((1 << bits_len) - 1) == 0;
+    if is_canonical && seen & INVALID == 0 { Ok(len) } else { Err(DecodeError::Invalid) }
 }
 
 /// As many bytes as there are in both.
@@ -76,47 +99,44 @@ fn copy(from: &[u8], to: &mut [u8]) {
     to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
 }
 
-fn encode_chunk(raw: [u8; 12], text: &mut [u8; 16]) {
-    // Three words, read at once, are four times three bytes.
-    let mut words = raw.as_chunks().0.iter().map(|&word| u32::from_be_bytes(word));
-    let [a, b, c] = core::array::from_fn(|_| words.next().unwrap_or_default());
-    for (word, quad) in
-        [a >> 8, a << 16 | b >> 16, b << 8 | c >> 24, c].iter().zip(text.as_chunks_mut::<4>().0)
-    {
-        for (place, shift) in quad.iter_mut().zip([18, 12, 6, 0]) {
-            *place = ALPHABET[(word >> shift) as usize & 0x3F];
+fn encode_chunk<const RAW: usize, const TEXT: usize>(raw: [u8; RAW], text: &mut [u8; TEXT]) {
+    for (&[a, b, c], quad) in raw.as_chunks().0.iter().zip(text.as_chunks_mut::<4>().0) {
+        let mut word = u32::from_be_bytes([a, b, c, 0]);
+        for place in quad {
+            word = word.rotate_left(6);
+            *place = ALPHABET[word as usize & 0x3F];
         }
     }
 }
 
-/// Whether all characters are in the alphabet.
-fn decode_chunk(text: [u8; 16], raw: &mut [u8; 12]) -> bool {
-    let sextets = text.map(sextet);
-    let mut seen = 0;
-    for (&sextets, place) in sextets.as_chunks().0.iter().zip(raw.as_chunks_mut().0) {
-        let word = u64::from_be_bytes(sextets);
-        seen |= word;
-        // Thrice: move every two neighbours together, of 6, of 12, and of 24 bits.
-        let word = word & 0x003F_003F_003F_003F | word >> 2 & 0x0FC0_0FC0_0FC0_0FC0;
-        let word = word & 0x0000_0FFF_0000_0FFF | word >> 4 & 0x00FF_F000_00FF_F000;
-        let word = word & 0x0000_0000_00FF_FFFF | word >> 8 & 0x0000_FFFF_FF00_0000;
-        let [_, _, bytes @ ..] = word.to_be_bytes();
-        *place = bytes;
+/// What a character stands for, or [`INVALID`].
+const fn sextet(character: u8) -> u8 {
+    match character {
+        b'A'..=b'Z' => character - b'A',
+        b'a'..=b'z' => character - b'a' + 26,
+        b'0'..=b'9' => character - b'0' + 52,
+        b'-' => 62,
+        b'_' => 63,
+        _ => INVALID,
     }
-    seen & u64::from_ne_bytes([INVALID; 8]) == 0
 }
 
-/// Without a branch, so that it is the same work for sixteen as for one. What is in no range stays zero, and one less
-/// than that has the bit of [`INVALID`].
-fn sextet(character: u8) -> u8 {
-    let within = |first, last, value: u8| {
-        let place = character.wrapping_sub(first);
-        if place <= last - first { place.wrapping_add(value + 1) } else { 0 }
-    };
-    let upper = within(b'A', b'Z', 0);
-    let lower = within(b'a', b'z', 26);
-    let digit = within(b'0', b'9', 52);
-    (upper | lower | digit | within(b'-', b'-', 62) | within(b'_', b'_', 63)).wrapping_sub(1)
+/// For each place in a group of four, what every character adds to the three bytes, and a mark after them.
+///
+/// Four kilobytes for a server, of which a token touches a third; not referred to, and so not there, on a device.
+static TABLES: [[u32; 256]; 4] = [table(0), table(1), table(2), table(3)];
+
+const fn table(place: u32) -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut character = 0;
+    while character < 256 {
+        table[character] = match sextet(character as u8) {
+            INVALID => INVALID as u32,
+            sextet => (sextet as u32) << (26 - 6 * place),
+        };
+        character += 1;
+    }
+    table
 }
 
 #[cfg(test)]
@@ -129,9 +149,14 @@ mod tests {
 
     use super::*;
 
-    fn decode_all(text: &[u8]) -> Option<Vec<u8>> {
-        let mut out = vec![0; text.len()];
-        decode(text, &mut out).ok().map(|len| out[..len].to_vec())
+    /// By table as far as it goes, and by table nowhere, as on a device.
+    fn decode_both_ways(text: &[u8]) -> Option<Vec<u8>> {
+        let [by_table, one_by_one] = [text.len() / 4, 0].map(|quads| {
+            let mut out = vec![0; text.len()];
+            decode_after(quads, text, &mut out).ok().map(|len| out[..len].to_vec())
+        });
+        assert_eq!(by_table, one_by_one, "{text:?}");
+        by_table
     }
 
     fn decode_by_base64ct(text: &[u8]) -> Option<Vec<u8>> {
@@ -141,12 +166,12 @@ mod tests {
 
     #[test]
     fn every_text_of_up_to_two_bytes_and_every_last_character_is_judged_as_by_base64ct() {
-        assert_eq!(decode_all(b""), decode_by_base64ct(b""));
+        assert_eq!(decode_both_ways(b""), decode_by_base64ct(b""));
         for first in 0..=u8::MAX {
-            assert_eq!(decode_all(&[first]), None);
+            assert_eq!(decode_both_ways(&[first]), None);
             for second in 0..=u8::MAX {
                 for text in [&[first, second][..], &[b'A', first, second], &[b'A', b'A', first, second]] {
-                    assert_eq!(decode_all(text), decode_by_base64ct(text), "{text:?}");
+                    assert_eq!(decode_both_ways(text), decode_by_base64ct(text), "{text:?}");
                 }
             }
         }
@@ -156,9 +181,9 @@ mod tests {
     fn one_wrong_character_is_found_at_every_place() {
         for at in 0..40 {
             let mut text = [b'A'; 40];
-            assert!(decode_all(&text).is_some());
+            assert!(decode_both_ways(&text).is_some());
             text[at] = b'=';
-            assert_eq!(decode_all(&text), None, "{at}");
+            assert_eq!(decode_both_ways(&text), None, "{at}");
         }
     }
 
@@ -181,20 +206,23 @@ mod tests {
             let expected = Base64UrlUnpadded::encode(&bytes, &mut expected).unwrap();
             let mut buffer = bytes.clone();
             buffer.resize(encoded_len(bytes.len()), 0);
-            prop_assert_eq!(encode_in_place(&mut buffer, bytes.len()), Some(expected.len()));
+            let mut buffer_of_device = buffer.clone();
+            prop_assert_eq!(encode_by::<12, 16>(&mut buffer, bytes.len()), Some(expected.len()));
             prop_assert_eq!(&buffer, expected.as_bytes());
+            prop_assert_eq!(encode_by::<3, 4>(&mut buffer_of_device, bytes.len()), Some(expected.len()));
+            prop_assert_eq!(&buffer_of_device, expected.as_bytes());
             prop_assert_eq!(decoded_len(buffer.len()), bytes.len());
-            prop_assert_eq!(decode_all(&buffer), Some(bytes));
+            prop_assert_eq!(decode_both_ways(&buffer), Some(bytes));
         }
 
         #[test]
         fn decoding_is_that_of_base64ct(text in prop_oneof!["[A-Za-z0-9_-]{0,40}", "[A-Za-z0-9_+/=. -]{0,12}", "\\PC{0,12}"]) {
-            prop_assert_eq!(decode_all(text.as_bytes()), decode_by_base64ct(text.as_bytes()));
+            prop_assert_eq!(decode_both_ways(text.as_bytes()), decode_by_base64ct(text.as_bytes()));
         }
 
         #[test]
         fn decoding_bytes_is_that_of_base64ct(text in prop::collection::vec(any::<u8>(), 0..16)) {
-            prop_assert_eq!(decode_all(&text), decode_by_base64ct(&text));
+            prop_assert_eq!(decode_both_ways(&text), decode_by_base64ct(&text));
         }
     }
 }

@@ -4,7 +4,7 @@ use core::str;
 
 use heapless::Vec;
 
-use crate::json::{Fault, Object, Span};
+use crate::json::{self, Fault, Kind, Member, Span};
 
 /// How many audiences one token may name.
 pub const AUDIENCES_MAX: usize = 8;
@@ -19,31 +19,44 @@ pub const AUDIENCES_MAX: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Claims<'b> {
     payload: &'b str,
-    issuer: Option<Span>,
-    subject: Option<Span>,
+    found: [Option<Span>; MEMBERS.len()],
     audiences: Vec<Span, AUDIENCES_MAX>,
     expires_at: u64,
-    not_before: Option<u64>,
-    issued_at: Option<u64>,
-    id: Option<Span>,
-    session: Option<Span>,
-    role: Option<Span>,
+    not_before: u64,
+    issued_at: u64,
 }
+
+const EXP: usize = 0;
+const NBF: usize = 1;
+const IAT: usize = 2;
+const ISS: usize = 3;
+const SUB: usize = 4;
+const JTI: usize = 6;
+const SID: usize = 7;
+const ROLE: usize = 8;
+
+const MEMBERS: [Member; 9] = [
+    Member::new("exp", Kind::Number),
+    Member::new("nbf", Kind::Number),
+    Member::new("iat", Kind::Number),
+    Member::new("iss", Kind::Text),
+    Member::new("sub", Kind::Text),
+    Member::new("aud", Kind::Texts),
+    Member::new("jti", Kind::Text),
+    Member::new("sid", Kind::Text),
+    Member::new("role", Kind::Text),
+];
 
 impl<'b> Claims<'b> {
     /// Claims of nothing, to be [read](Claims::read) into.
     pub(crate) fn empty() -> Self {
         Claims {
             payload: "",
-            issuer: None,
-            subject: None,
+            found: [None; MEMBERS.len()],
             audiences: Vec::new(),
             expires_at: 0,
-            not_before: None,
-            issued_at: None,
-            id: None,
-            session: None,
-            role: None,
+            not_before: 0,
+            issued_at: 0,
         }
     }
 
@@ -51,42 +64,17 @@ impl<'b> Claims<'b> {
     ///
     /// Into a place that the caller has, and kept apart: so the claims are on the stack once, and the reader only
     /// meanwhile.
-    #[inline(never)]
     pub(crate) fn read(&mut self, payload: &'b mut [u8]) -> Result<(), Fault> {
-        let mut object = Object::new(payload);
-        let (mut audience, mut expires_at) = (None, None);
-        while let Some(name) = object.next_name()? {
-            let string = match object.bytes(name) {
-                b"iss" => &mut self.issuer,
-                b"sub" => &mut self.subject,
-                b"jti" => &mut self.id,
-                b"sid" => &mut self.session,
-                b"role" => &mut self.role,
-                b"aud" => {
-                    fill(&mut audience, ())?;
-                    object.strings(&mut self.audiences)?;
-                    continue;
-                }
-                time @ (b"exp" | b"nbf" | b"iat") => {
-                    let (time, round) = match time {
-                        b"exp" => (&mut expires_at, Round::Down),
-                        b"nbf" => (&mut self.not_before, Round::Up),
-                        _ => (&mut self.issued_at, Round::Down),
-                    };
-                    let number = object.number()?;
-                    fill(time, seconds(object.bytes(number), round)?)?;
-                    continue;
-                }
-                _ => {
-                    object.skip_unknown(name)?;
-                    continue;
-                }
-            };
-            fill(string, object.string()?)?;
+        json::read(payload, &MEMBERS, &mut self.found, &mut self.audiences)?;
+        let [exp, nbf, iat, ..] = self.found;
+        let are_times = read_time(exp, payload, Round::Down, &mut self.expires_at)
+            && read_time(nbf, payload, Round::Up, &mut self.not_before)
+            && read_time(iat, payload, Round::Down, &mut self.issued_at);
+        if !are_times {
+            return Err(Fault::Invalid);
         }
         self.payload = str::from_utf8(payload).map_err(|_| Fault::NotStrict)?;
-        self.expires_at = expires_at.ok_or(Fault::Missing)?;
-        Ok(())
+        if self.found[EXP].is_some() { Ok(()) } else { Err(Fault::Missing) }
     }
 
     /// The payload, in which escapes have been undone: it is JSON only if it had none.
@@ -96,12 +84,12 @@ impl<'b> Claims<'b> {
 
     /// `iss`: who signed the token (RFC 7519 §4.1.1).
     pub fn issuer(&self) -> Option<&'b str> {
-        self.string(self.issuer)
+        self.text(ISS)
     }
 
     /// `sub`: who the token is about (RFC 7519 §4.1.2).
     pub fn subject(&self) -> Option<&'b str> {
-        self.string(self.subject)
+        self.text(SUB)
     }
 
     /// `aud`: whom the token is for (RFC 7519 §4.1.3); at most [`AUDIENCES_MAX`], none if the claim is absent.
@@ -121,40 +109,40 @@ impl<'b> Claims<'b> {
 
     /// `nbf`: the second before which the token does not count (RFC 7519 §4.1.5).
     pub fn not_before(&self) -> Option<u64> {
-        self.not_before
+        self.found[NBF].map(|_| self.not_before)
     }
 
     /// `iat`: when the token was signed (RFC 7519 §4.1.6).
     pub fn issued_at(&self) -> Option<u64> {
-        self.issued_at
+        self.found[IAT].map(|_| self.issued_at)
     }
 
     /// `jti`: the token's own id (RFC 7519 §4.1.7).
     pub fn id(&self) -> Option<&'b str> {
-        self.string(self.id)
+        self.text(JTI)
     }
 
     /// `sid`: the session the token was issued in (OpenID Connect Front-Channel Logout 1.0 §3).
     pub fn session(&self) -> Option<&'b str> {
-        self.string(self.session)
+        self.text(SID)
     }
 
     /// `role`: what the subject may do, in the issuer's words. A claim of ours, registered nowhere.
     pub fn role(&self) -> Option<&'b str> {
-        self.string(self.role)
+        self.text(ROLE)
     }
 
-    fn string(&self, span: Option<Span>) -> Option<&'b str> {
-        span.map(|span| span.of(self.payload))
+    fn text(&self, member: usize) -> Option<&'b str> {
+        self.found.get(member).copied().flatten().map(|span| span.of(self.payload))
     }
 }
 
-/// Puts a claim into its place. A place already taken means the name came twice (RFC 7519 §4).
-fn fill<T>(place: &mut Option<T>, claim: T) -> Result<(), Fault> {
-    match place.replace(claim) {
-        None => Ok(()),
-        Some(_) => Err(Fault::Invalid),
-    }
+/// Reads a time into its place, if it is there; returns whether it is one.
+#[inline(never)]
+fn read_time(number: Option<Span>, payload: &[u8], round: Round, place: &mut u64) -> bool {
+    let time = number.map_or(Some(0), |number| seconds(number.bytes_of(payload), round));
+    *place = time.unwrap_or_default();
+    time.is_some()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -166,12 +154,11 @@ enum Round {
 /// The whole seconds of a NumericDate (RFC 7519 §2), without floats, which lose seconds and cost flash.
 ///
 /// A date before 1970, one beyond 64 bits, and one with an exponent are refused: no issuer writes them.
-fn seconds(number: &[u8], round: Round) -> Result<u64, Fault> {
+fn seconds(number: &[u8], round: Round) -> Option<u64> {
     let mut whole = 0_u64;
     let mut rest = number;
     while let [digit @ b'0'..=b'9', after @ ..] = rest {
-        let digit = u64::from(digit - b'0');
-        whole = whole.checked_mul(10).and_then(|tens| tens.checked_add(digit)).ok_or(Fault::Invalid)?;
+        whole = whole.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
         rest = after;
     }
     let is_between = match rest {
@@ -179,11 +166,11 @@ fn seconds(number: &[u8], round: Round) -> Result<u64, Fault> {
         [b'.', fraction @ ..] if fraction.iter().all(u8::is_ascii_digit) => {
             fraction.iter().any(|&digit| digit != b'0')
         }
-        _ => return Err(Fault::Invalid),
+        _ => return None,
     };
     match round {
-        Round::Up if is_between => whole.checked_add(1).ok_or(Fault::Invalid),
-        _ => Ok(whole),
+        Round::Up if is_between => whole.checked_add(1),
+        _ => Some(whole),
     }
 }
 
@@ -201,23 +188,23 @@ mod tests {
             ("10.999", 10, 11),
             ("0", 0, 0),
         ] {
-            assert_eq!(seconds(number.as_bytes(), Round::Down), Ok(down), "{number}");
-            assert_eq!(seconds(number.as_bytes(), Round::Up), Ok(up), "{number}");
+            assert_eq!(seconds(number.as_bytes(), Round::Down), Some(down), "{number}");
+            assert_eq!(seconds(number.as_bytes(), Round::Up), Some(up), "{number}");
         }
     }
 
     #[test]
     fn the_last_second_of_64_bits_can_be_said_and_the_next_one_not() {
-        assert_eq!(seconds(b"18446744073709551615", Round::Down), Ok(u64::MAX));
-        assert_eq!(seconds(b"18446744073709551615.5", Round::Down), Ok(u64::MAX));
-        assert_eq!(seconds(b"18446744073709551615.5", Round::Up), Err(Fault::Invalid));
-        assert_eq!(seconds(b"18446744073709551616", Round::Down), Err(Fault::Invalid));
+        assert_eq!(seconds(b"18446744073709551615", Round::Down), Some(u64::MAX));
+        assert_eq!(seconds(b"18446744073709551615.5", Round::Down), Some(u64::MAX));
+        assert_eq!(seconds(b"18446744073709551615.5", Round::Up), None);
+        assert_eq!(seconds(b"18446744073709551616", Round::Down), None);
     }
 
     #[test]
     fn negative_dates_and_exponents_are_refused() {
         for number in ["-1", "-0", "-0.5", "1e9", "1E9", "1.5e9", "1e-1", "0e0"] {
-            assert_eq!(seconds(number.as_bytes(), Round::Down), Err(Fault::Invalid), "{number}");
+            assert_eq!(seconds(number.as_bytes(), Round::Down), None, "{number}");
         }
     }
 }

@@ -9,7 +9,7 @@
 
 use core::num::NonZeroU32;
 
-use heapless::Vec;
+use heapless::{Vec, VecView};
 
 /// How many objects and arrays can be open at a time in a header or in claims, the outermost included.
 pub const DEPTH_MAX: usize = 16;
@@ -57,184 +57,252 @@ impl Span {
         self.start() + usize::from(self.0.get() as u16 >> 1)
     }
 
+    /// The bytes that a name or a value stands for.
+    pub(crate) fn bytes_of(self, document: &[u8]) -> &[u8] {
+        document.get(self.start()..self.end()).unwrap_or_default()
+    }
+
     /// The text itself; empty when `document` is not the one the span was read from.
     pub(crate) fn of(self, document: &str) -> &str {
         document.get(self.start()..self.end()).unwrap_or_default()
     }
 }
 
-/// The members of the object that a document consists of, read one after the other.
+/// A member that is looked for among those of the outermost object.
+pub(crate) struct Member {
+    /// The first four bytes of its name, or three and a zero.
+    word: u32,
+    len: u8,
+    kind: Kind,
+}
+
+/// What has to come next in a document.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Text,
+    Number,
+    /// A text, or an array of texts.
+    Texts,
+    Any,
+    /// No value, but the name before one.
+    Name,
+}
+
+impl Member {
+    /// A member of this name, of three bytes at least: four of them and the length tell it from all that are expected.
+    pub(crate) const fn new(name: &str, kind: Kind) -> Self {
+        let word = match *name.as_bytes() {
+            [a, b, c] => u32::from_le_bytes([a, b, c, 0]),
+            [a, b, c, d, ..] => u32::from_le_bytes([a, b, c, d]),
+            _ => 0,
+        };
+        Member { word, len: name.len() as u8, kind }
+    }
+}
+
+/// The place of the member that has this name.
+#[inline(always)]
+fn position<'m>(members: &'m [Member], name: &[u8]) -> Option<(usize, &'m Member)> {
+    let mut bytes = [0; 4];
+    bytes.iter_mut().zip(name).for_each(|(byte, &named)| *byte = named);
+    let word = u32::from_le_bytes(bytes);
+    let is_named = |member: &Member| member.word == word && usize::from(member.len) == name.len();
+    members.iter().enumerate().find(|(_, member)| is_named(member))
+}
+
+impl Kind {
+    /// Whether it may begin with this byte, where so many containers are open.
+    fn may_begin_with(self, token: u8, depth: usize) -> bool {
+        match self {
+            Kind::Any => true,
+            Kind::Text | Kind::Name => token == b'"',
+            Kind::Number => token.is_ascii_digit(),
+            Kind::Texts => token == b'"' || token == b'[' && depth == 1,
+        }
+    }
+
+    fn fault(self) -> Fault {
+        if let Kind::Name = self { Fault::NotStrict } else { Fault::Invalid }
+    }
+}
+
+/// Reads a document that is one object to its end, and notes where the `members` are that it has.
 ///
-/// After each name comes exactly one call for its value. The caller refuses a second member of a name it knows, by
-/// finding its place taken; [`skip_unknown`](Object::skip_unknown) sees to all the others.
-pub(crate) struct Object<'d> {
-    cursor: Cursor<'d>,
+/// In its place of `found`, a text or a number leaves where its value is, anything else that it is there; `texts` are
+/// those of the one member of that kind.
+///
+/// Kept apart, so that the names are on the stack only meanwhile.
+#[inline(never)]
+pub(crate) fn read(
+    document: &mut [u8],
+    members: &[Member],
+    found: &mut [Option<Span>],
+    texts: &mut VecView<Span>,
+) -> Result<(), Fault> {
+    if document.len() > DOCUMENT_LEN_MAX {
+        return Err(Fault::NotStrict);
+    }
+    let cursor = Cursor { document, at: 0 };
+    Reader { cursor, members, found, texts, place: 0, open: Vec::new(), names: Vec::new() }.read()
+}
+
+/// Stands for an array among the containers that are open.
+const ARRAY: u8 = u8::MAX;
+
+struct Reader<'a> {
+    cursor: Cursor<'a>,
+    members: &'a [Member],
+    found: &'a mut [Option<Span>],
+    texts: &'a mut VecView<Span>,
+    /// Where to note the value that is being read, if it is a text or a number.
+    place: usize,
+    /// Which of the names is the first of an object that is open.
+    open: Vec<u8, DEPTH_MAX>,
     names: Vec<Span, NAMES_MAX>,
 }
 
-impl<'d> Object<'d> {
-    /// Nothing is read yet. This cannot fail, so that the names are on the stack once and not twice.
-    pub(crate) fn new(document: &'d mut [u8]) -> Self {
-        Object { cursor: Cursor { document, at: 0 }, names: Vec::new() }
-    }
-
-    /// The name of the next member; nothing once the object, and with it the document, has ended as it should.
-    pub(crate) fn next_name(&mut self) -> Result<Option<Span>, Fault> {
-        let is_first = self.cursor.at == 0;
-        if is_first {
-            if self.cursor.document.len() > DOCUMENT_LEN_MAX {
-                return Err(Fault::NotStrict);
-            }
-            self.cursor.expect(b'{')?;
-        }
-        match self.cursor.token() {
-            b'}' => return if self.cursor.is_at_end() { Ok(None) } else { Err(Fault::NotStrict) },
-            b',' if !is_first => self.cursor.expect(b'"')?,
-            b'"' if is_first => {}
-            _ => return Err(Fault::NotStrict),
-        }
-        self.cursor.name().map(Some)
-    }
-
-    /// The bytes that a name or a value stands for.
-    pub(crate) fn bytes(&self, span: Span) -> &[u8] {
-        self.cursor.bytes(span)
-    }
-
-    /// The value of the member just named, if it is a string.
-    pub(crate) fn string(&mut self) -> Result<Span, Fault> {
-        match self.cursor.token() {
-            b'"' => self.cursor.string(),
-            _ => Err(Fault::Invalid),
-        }
-    }
-
-    /// The value of the member just named, if it is a number, as it is written.
-    pub(crate) fn number(&mut self) -> Result<Span, Fault> {
-        match self.cursor.token() {
-            b'-' | b'0'..=b'9' => self.cursor.number(),
-            _ => Err(Fault::Invalid),
-        }
-    }
-
-    /// The value of the member just named, if it is a string or an array of no more strings than there is room for.
-    pub(crate) fn strings<const N: usize>(&mut self, strings: &mut Vec<Span, N>) -> Result<(), Fault> {
+/// Its methods are inlined, so that on a server all of it is kept in registers.
+impl<'a> Reader<'a> {
+    #[inline(always)]
+    fn read(mut self) -> Result<(), Fault> {
+        let mut kind = Kind::Any;
         let mut token = self.cursor.token();
-        let is_array = token == b'[';
-        if is_array {
-            token = self.cursor.token();
-            if token == b']' {
-                return Ok(());
-            }
+        if token != b'{' {
+            return Err(Fault::NotStrict);
         }
         loop {
-            if token != b'"' {
-                return Err(Fault::Invalid);
+            // Here a value begins, or a name.
+            if !kind.may_begin_with(token, self.open.len()) {
+                return Err(kind.fault());
             }
-            strings.push(self.cursor.string()?).map_err(|_| Fault::NotStrict)?;
-            if !is_array {
-                return Ok(());
+            if let b'[' | b'{' = token {
+                let (names_from, end) =
+                    if token == b'[' { (ARRAY, b']') } else { (self.names.len() as u8, b'}') };
+                self.open.push(names_from).map_err(|_| Fault::NotStrict)?;
+                token = self.cursor.token();
+                if token != end {
+                    kind = if names_from == ARRAY { kind } else { Kind::Name };
+                    continue;
+                }
+            } else if let Kind::Name = kind
+                && let Some((place, member)) = self.short_member()
+            {
+                kind = self.take_place(place, member)?;
+                token = self.cursor.token();
+                continue;
+            } else {
+                let scalar = self.cursor.scalar(token)?;
+                token = self.cursor.token();
+                if let Kind::Name = kind {
+                    if token != b':' {
+                        return Err(Fault::NotStrict);
+                    }
+                    kind = self.begin_member(scalar)?;
+                    token = self.cursor.token();
+                    continue;
+                }
+                self.note(kind, scalar)?;
             }
-            match self.cursor.token() {
-                b',' => token = self.cursor.token(),
-                b']' => return Ok(()),
-                _ => return Err(Fault::NotStrict),
+            // Here a value has ended: another follows it, or what is around it ends as well.
+            while token != b',' {
+                self.close(token)?;
+                token = self.cursor.token();
+                if self.open.is_empty() {
+                    let is_at_end = self.cursor.at > self.cursor.document.len();
+                    return if is_at_end { Ok(()) } else { Err(Fault::NotStrict) };
+                }
+            }
+            token = self.cursor.token();
+            if self.open.last().is_some_and(|&names_from| names_from != ARRAY) {
+                kind = Kind::Name;
             }
         }
     }
 
-    /// Checks the value of the member just named, whatever it is, and that the name is new among its siblings.
-    pub(crate) fn skip_unknown(&mut self, name: Span) -> Result<(), Fault> {
-        self.remember(name, 0)?;
-        let names_before = self.names.len();
-        self.skip_value()?;
-        self.names.truncate(names_before);
+    /// The member whose name begins here, if it is one that is looked for, in the spelling that nearly all have: three
+    /// letters, a quote and a colon, which are passed.
+    #[inline(always)]
+    fn short_member(&mut self) -> Option<(usize, &'a Member)> {
+        if !crate::HAS_ROOM || self.open.len() != 1 {
+            return None;
+        }
+        let rest = self.cursor.document.get(self.cursor.at..)?;
+        let (name, [b'"', b':', ..]) = rest.split_at_checked(3)? else { return None };
+        let member = position(self.members, name)?;
+        self.cursor.at += 5;
+        Some(member)
+    }
+
+    /// What the value of the member of this name has to be.
+    #[inline(always)]
+    fn begin_member(&mut self, name: Span) -> Result<Kind, Fault> {
+        let bytes = self.cursor.bytes(name);
+        if self.open.len() == 1
+            && let Some((place, member)) = position(self.members, bytes)
+        {
+            return self.take_place(place, member);
+        }
+        let names_from = self.open.last().copied().unwrap_or_default();
+        let siblings = self.names.get(usize::from(names_from)..).unwrap_or_default();
+        if siblings.iter().any(|&sibling| self.cursor.bytes(sibling) == bytes) {
+            return Err(Fault::NotStrict);
+        }
+        self.names.push(name).map_err(|_| Fault::NotStrict)?;
+        Ok(Kind::Any)
+    }
+
+    /// A place already taken means the name came twice (RFC 7519 §4).
+    #[inline(always)]
+    fn take_place(&mut self, place: usize, member: &Member) -> Result<Kind, Fault> {
+        match self.found.get_mut(place) {
+            Some(found @ None) => *found = Some(Span::new(0, 0)),
+            _ => return Err(Fault::Invalid),
+        }
+        self.place = place;
+        Ok(member.kind)
+    }
+
+    /// Notes a value that is neither an object nor an array.
+    #[inline(always)]
+    fn note(&mut self, kind: Kind, value: Span) -> Result<(), Fault> {
+        match kind {
+            Kind::Text | Kind::Number => {
+                if let Some(found) = self.found.get_mut(self.place) {
+                    *found = Some(value);
+                }
+            }
+            Kind::Texts => self.texts.push(value).map_err(|_| Fault::NotStrict)?,
+            Kind::Any | Kind::Name => {}
+        }
         Ok(())
     }
 
-    fn skip_value(&mut self) -> Result<(), Fault> {
-        let mut open = Vec::<Container, { DEPTH_MAX - 1 }>::new();
-        let mut token = self.cursor.token();
-        loop {
-            // Here a value begins. What begins no value begins no scalar either.
-            match token {
-                b'[' => {
-                    open.push(Container::Array).map_err(|_| Fault::NotStrict)?;
-                    token = self.cursor.token();
-                    if token != b']' {
-                        continue;
-                    }
-                }
-                b'{' => {
-                    let names_from = self.names.len() as u8;
-                    open.push(Container::Object { names_from }).map_err(|_| Fault::NotStrict)?;
-                    token = self.cursor.token();
-                    if token != b'}' {
-                        token = self.member(token, names_from)?;
-                        continue;
-                    }
-                }
-                _ => {
-                    self.cursor.scalar(token)?;
-                    if open.is_empty() {
-                        return Ok(());
-                    }
-                    token = self.cursor.token();
-                }
-            }
-            // Here one has ended: another follows it, or what is around it ends as well.
-            while token != b',' {
-                match (open.pop(), token) {
-                    (Some(Container::Array), b']') => {}
-                    (Some(Container::Object { names_from }), b'}') => {
-                        self.names.truncate(usize::from(names_from));
-                    }
-                    _ => return Err(Fault::NotStrict),
-                }
-                if open.is_empty() {
-                    return Ok(());
-                }
-                token = self.cursor.token();
-            }
-            token = self.cursor.token();
-            if let Some(&Container::Object { names_from }) = open.last() {
-                token = self.member(token, names_from)?;
-            }
+    /// Leaves the innermost container, if this is its end.
+    #[inline(always)]
+    fn close(&mut self, token: u8) -> Result<(), Fault> {
+        match (self.open.pop(), token) {
+            (Some(ARRAY), b']') => {}
+            (Some(names_from), b'}') if names_from != ARRAY => self.names.truncate(usize::from(names_from)),
+            _ => return Err(Fault::NotStrict),
         }
+        Ok(())
     }
-
-    /// Reads a member's name, which begins with `token`, up to the first token of its value.
-    fn member(&mut self, token: u8, names_from: u8) -> Result<u8, Fault> {
-        if token != b'"' {
-            return Err(Fault::NotStrict);
-        }
-        let name = self.cursor.name()?;
-        self.remember(name, usize::from(names_from))?;
-        Ok(self.cursor.token())
-    }
-
-    /// Keeps the name of a member, unless the object whose names begin at `names_from` has it already.
-    fn remember(&mut self, name: Span, names_from: usize) -> Result<(), Fault> {
-        let siblings = self.names.get(names_from..).unwrap_or_default();
-        if siblings.iter().any(|&sibling| self.bytes(sibling) == self.bytes(name)) {
-            return Err(Fault::NotStrict);
-        }
-        self.names.push(name).map_err(|_| Fault::NotStrict)
-    }
-}
-
-/// What encloses the value being skipped.
-#[derive(Clone, Copy)]
-enum Container {
-    Array,
-    /// An object; its names are those remembered from this one on.
-    Object {
-        names_from: u8,
-    },
 }
 
 /// Stands for what comes after the last byte of a document. As a byte of one it is out of place everywhere, too.
 const END: u8 = 0;
+
+/// What may follow a backslash, besides `u`, and what the two stand for (RFC 8259 §7).
+const ESCAPES: [(u8, u8); 8] = [
+    (b'"', b'"'),
+    (b'\\', b'\\'),
+    (b'/', b'/'),
+    (b'b', 0x08),
+    (b'f', 0x0C),
+    (b'n', b'\n'),
+    (b'r', b'\r'),
+    (b't', b'\t'),
+];
 
 /// The place in the document, and what can begin there.
 struct Cursor<'d> {
@@ -244,7 +312,7 @@ struct Cursor<'d> {
 
 impl Cursor<'_> {
     fn bytes(&self, span: Span) -> &[u8] {
-        self.document.get(span.start()..span.end()).unwrap_or_default()
+        span.bytes_of(self.document)
     }
 
     fn peek(&self) -> u8 {
@@ -252,6 +320,7 @@ impl Cursor<'_> {
     }
 
     /// The byte here, which is passed. At the end the place goes on beyond it; there is nothing more to be found there.
+    #[cfg_attr(target_os = "none", inline(never))]
     fn take(&mut self) -> u8 {
         let byte = self.peek();
         self.at += 1;
@@ -260,7 +329,7 @@ impl Cursor<'_> {
 
     /// The first byte that is not whitespace; it is passed, with all before it.
     ///
-    /// Called from everywhere: inlined it is 800 bytes of a device's flash, and not inlined 40 ns of a server's time.
+    /// Called from everywhere, so a device has it once.
     #[cfg_attr(target_os = "none", inline(never))]
     fn token(&mut self) -> u8 {
         loop {
@@ -271,164 +340,197 @@ impl Cursor<'_> {
         }
     }
 
-    fn is_at_end(&mut self) -> bool {
-        self.token();
-        self.at > self.document.len()
-    }
-
-    fn expect(&mut self, token: u8) -> Result<(), Fault> {
-        if self.token() == token { Ok(()) } else { Err(Fault::NotStrict) }
-    }
-
-    /// A member name whose opening quote was just read, and the colon after it.
-    fn name(&mut self) -> Result<Span, Fault> {
-        let name = self.string()?;
-        self.expect(b':')?;
-        Ok(name)
-    }
-
     /// The string whose opening quote was just read.
     fn string(&mut self) -> Result<Span, Fault> {
         let start = self.at;
         self.at += plain_len(self.document.get(start..).unwrap_or_default());
+        let end = self.at;
+        if self.peek() == b'"' {
+            self.at += 1;
+            return Ok(Span::new(start, end));
+        }
+        // A cursor of its own, so that the other can stay in registers.
+        let mut apart = Cursor { document: &mut *self.document, at: self.at };
+        let text = apart.unescape(start);
+        self.at = apart.at;
+        text
+    }
+
+    /// The string that begins at `start`, from its first escape on.
+    #[cold]
+    #[inline(never)]
+    fn unescape(&mut self, start: usize) -> Result<Span, Fault> {
         let mut end = self.at;
         // After an escape, characters move to the front: none is longer than its escape, so what is written never
         // overtakes what is read.
         loop {
-            let mut utf8 = [0; 4];
-            let character = match self.take() {
+            match self.take() {
                 b'"' => break,
-                b'\\' => self.escape()?.encode_utf8(&mut utf8).as_bytes(),
-                ..b' ' => return Err(Fault::NotStrict),
-                byte => {
-                    utf8[0] = byte;
-                    &utf8[..1]
+                b'\\' => {
+                    let character = self.escape()?;
+                    end = self.put_character(end, character);
                 }
-            };
-            end = self.put(end, character);
+                ..b' ' => return Err(Fault::NotStrict),
+                byte => end = self.put(end, byte),
+            }
         }
-        // The document is short enough: `next_name` has seen to it.
+        // The document is short enough: `read` has seen to it.
         let string = Span::new(start, end);
         // What the escapes leave over between the string and its quote stays UTF-8.
         while end < self.at - 1 {
-            end = self.put(end, b" ");
+            end = self.put(end, b' ');
         }
         Ok(string)
     }
 
     /// Writes over what has been read by now; returns the place after it.
-    fn put(&mut self, at: usize, bytes: &[u8]) -> usize {
-        let places = self.document.get_mut(at..).unwrap_or_default();
-        places.iter_mut().zip(bytes).for_each(|(place, &byte)| *place = byte);
-        at + bytes.len()
+    fn put(&mut self, at: usize, byte: u8) -> usize {
+        if let Some(place) = self.document.get_mut(at) {
+            *place = byte;
+        }
+        at + 1
+    }
+
+    /// Writes a character in UTF-8: the bits that lead in the first byte, six bits in each other.
+    fn put_character(&mut self, at: usize, character: char) -> usize {
+        let code = u32::from(character);
+        let (lead, more) = match code {
+            0..0x80 => (0, 0),
+            0x80..0x800 => (0xC0, 1),
+            0x800..0x1_0000 => (0xE0, 2),
+            _ => (0xF0, 3),
+        };
+        let mut at = self.put(at, lead | (code >> (6 * more)) as u8);
+        for place in (0..more).rev() {
+            at = self.put(at, 0x80 | (code >> (6 * place)) as u8 & 0x3F);
+        }
+        at
     }
 
     /// The character that an escape stands for whose backslash was just read.
     ///
     /// Half a surrogate pair stands for nothing, so it is no escape (RFC 8259 §8.2 warns of it).
     fn escape(&mut self) -> Result<char, Fault> {
-        let code = match self.take() {
-            same @ (b'"' | b'\\' | b'/') => u32::from(same),
-            b'b' => 0x08,
-            b'f' => 0x0C,
-            b'n' => u32::from(b'\n'),
-            b'r' => u32::from(b'\r'),
-            b't' => u32::from(b'\t'),
-            b'u' => match self.hex_unit()? {
-                high @ 0xD800..0xDC00 if self.take() == b'\\' && self.take() == b'u' => {
-                    match self.hex_unit()? {
-                        low @ 0xDC00..0xE000 => 0x1_0000 + ((high - 0xD800) << 10 | (low - 0xDC00)),
-                        _ => return Err(Fault::NotStrict),
-                    }
-                }
-                unit => unit,
-            },
-            _ => return Err(Fault::NotStrict),
-        };
+        let letter = self.take();
+        let short = ESCAPES.iter().find(|(escape, _)| *escape == letter);
+        if let Some(&(_, character)) = short {
+            return Ok(char::from(character));
+        }
+        if letter != b'u' {
+            return Err(Fault::NotStrict);
+        }
+        let mut code = self.hex_unit()?;
+        if let 0xD800..0xDC00 = code
+            && self.take() == b'\\'
+            && self.take() == b'u'
+            && let low @ 0xDC00..0xE000 = self.hex_unit()?
+        {
+            code = 0x1_0000 + ((code - 0xD800) << 10 | (low - 0xDC00));
+        }
         char::from_u32(code).ok_or(Fault::NotStrict)
     }
 
     /// The UTF-16 code unit of four hexadecimal digits.
+    #[inline(never)]
     fn hex_unit(&mut self) -> Result<u32, Fault> {
         let mut unit = 0;
         for _ in 0..4 {
-            let digit = char::from(self.take()).to_digit(16).ok_or(Fault::NotStrict)?;
-            unit = unit << 4 | digit;
+            let digit = match self.take() {
+                digit @ b'0'..=b'9' => digit - b'0',
+                letter @ b'a'..=b'f' => letter - b'a' + 10,
+                letter @ b'A'..=b'F' => letter - b'A' + 10,
+                _ => return Err(Fault::NotStrict),
+            };
+            unit = unit << 4 | u32::from(digit);
         }
         Ok(unit)
     }
 
     /// A value that is neither an object nor an array, whose first byte was just read.
-    fn scalar(&mut self, first: u8) -> Result<(), Fault> {
+    fn scalar(&mut self, first: u8) -> Result<Span, Fault> {
         let rest: &[u8] = match first {
-            b'"' => return self.string().map(|_| ()),
-            b'-' | b'0'..=b'9' => return self.number().map(|_| ()),
+            b'"' => return self.string(),
+            b'-' | b'0'..=b'9' => return self.number(),
             b't' => b"rue",
             b'f' => b"alse",
             b'n' => b"ull",
             _ => return Err(Fault::NotStrict),
         };
-        if rest.iter().all(|&byte| self.take() == byte) { Ok(()) } else { Err(Fault::NotStrict) }
+        let start = self.at;
+        if rest.iter().all(|&byte| self.take() == byte) {
+            Ok(Span::new(start, self.at))
+        } else {
+            Err(Fault::NotStrict)
+        }
     }
 
     /// The number whose first character was just read.
     fn number(&mut self) -> Result<Span, Fault> {
         self.at -= 1;
         let start = self.at;
-        if self.peek() == b'-' {
-            self.at += 1;
+        self.passes(b'-');
+        let leads_with_zero = self.peek() == b'0';
+        if self.digits()? > 1 && leads_with_zero {
+            return Err(Fault::NotStrict);
         }
-        if self.peek() == b'0' {
-            self.at += 1;
-        } else {
+        if self.passes(b'.') {
             self.digits()?;
         }
-        if self.peek() == b'.' {
-            self.at += 1;
-            self.digits()?;
-        }
-        if let b'e' | b'E' = self.peek() {
-            self.at += 1;
-            if let b'-' | b'+' = self.peek() {
-                self.at += 1;
-            }
+        if self.passes(b'e') || self.passes(b'E') {
+            let _ = self.passes(b'-') || self.passes(b'+');
             self.digits()?;
         }
         Ok(Span::new(start, self.at))
     }
 
-    fn digits(&mut self) -> Result<(), Fault> {
+    /// Whether this is what comes next; then it is passed.
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn passes(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == byte;
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    /// Passes digits, of which there is at least one; returns how many.
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn digits(&mut self) -> Result<usize, Fault> {
         let start = self.at;
         while self.peek().is_ascii_digit() {
             self.at += 1;
         }
-        if self.at == start { Err(Fault::NotStrict) } else { Ok(()) }
+        if self.at == start { Err(Fault::NotStrict) } else { Ok(self.at - start) }
     }
 }
 
 /// How many bytes come before the first quote, backslash or control character, or the end.
 ///
-/// Looks at a register of bytes at a time: most of a payload is the inside of strings. The bit tricks find zero bytes,
-/// and may find one falsely only after a true one, so the first is right.
+/// A server looks at eight at a time: most of a payload is the inside of strings.
 pub(crate) fn plain_len(bytes: &[u8]) -> usize {
-    const WORD: usize = size_of::<usize>();
-    const ONES: usize = usize::from_le_bytes([1; WORD]);
-    const HIGH_BITS: usize = ONES << 7;
     let mut len = 0;
-    let (words, tail) = bytes.as_chunks::<WORD>();
-    for &word in words {
-        let word = usize::from_le_bytes(word);
-        let zeros = |word: usize| word.wrapping_sub(ONES) & !word;
-        let quotes = zeros(word ^ (ONES * usize::from(b'"')));
-        let backslashes = zeros(word ^ (ONES * usize::from(b'\\')));
-        let controls = word.wrapping_sub(ONES * usize::from(b' ')) & !word;
-        let special = (quotes | backslashes | controls) & HIGH_BITS;
-        if special != 0 {
-            return len + special.trailing_zeros() as usize / 8;
+    if crate::HAS_ROOM {
+        let (words, _) = bytes.as_chunks();
+        for &word in words {
+            let special = special(u64::from_le_bytes(word));
+            len += special.trailing_zeros() as usize / 8;
+            if special != 0 {
+                return len;
+            }
         }
-        len += WORD;
     }
-    len + tail.iter().take_while(|&&byte| byte >= b' ' && byte != b'"' && byte != b'\\').count()
+    let rest = bytes.get(len..).unwrap_or_default();
+    len + rest.iter().take_while(|&&byte| byte >= b' ' && byte != b'"' && byte != b'\\').count()
+}
+
+/// Marks the first byte, and some of those after it, that is a quote, a backslash or a control character.
+///
+/// The bit tricks find bytes below a limit, and may find one falsely only after a true one. To change a bit of each byte
+/// puts the quote next to the control characters.
+fn special(word: u64) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
+    let quotes_and_controls = below(word ^ (ONES * 0x02), b' ' + 1);
+    let backslashes = below(word ^ (ONES * u64::from(b'\\')), 1);
+    (quotes_and_controls | backslashes) & (ONES << 7)
 }
 
 /// Writes out, in place, those escapes of a document found strict that `serde-json-core` cannot undo, such as surrogate
@@ -441,12 +543,12 @@ pub(crate) fn respell(document: &mut [u8]) -> usize {
         if cursor.take() == b'\\'
             && let Ok(character @ (' '..='!' | '#'..='[' | ']'..)) = cursor.escape()
         {
-            end = cursor.put(end, character.encode_utf8(&mut [0; 4]).as_bytes());
+            end = cursor.put_character(end, character);
             continue;
         }
         for at in start..cursor.at {
             let byte = cursor.document.get(at).copied().unwrap_or_default();
-            end = cursor.put(end, &[byte]);
+            end = cursor.put(end, byte);
         }
     }
     end

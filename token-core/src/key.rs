@@ -10,6 +10,7 @@ use hmac::digest::block_api::{Buffer, FixedOutputCore as _, UpdateCore as _};
 use sha2::Sha256;
 
 use crate::sign::header_len;
+use crate::verify::is_equal;
 use crate::{base64url, header};
 
 /// Shortest secret a [`Key`] takes, in bytes: as long as the hash output (RFC 7518 §3.2).
@@ -132,17 +133,23 @@ impl Key {
         tag
     }
 
+    /// Whether the signature of a signing input is this.
+    ///
+    pub(crate) fn has_signed(&self, signing_input: &[u8], signature: &[u8]) -> bool {
+        is_encoded_as(&self.tag(signing_input), signature)
+    }
+
     /// Whether a token of this `kid` is this key's; one without is only for a key without.
-    pub(crate) fn answers_to(&self, kid: Option<&str>) -> bool {
-        self.kid() == kid
+    pub(crate) fn answers_to(&self, kid: Option<&[u8]>) -> bool {
+        self.kid().map(str::as_bytes) == kid
     }
 
     /// Whether a token of this `typ` is one of those the key is for.
-    pub(crate) fn accepts_type(&self, typ: Option<&str>) -> bool {
+    pub(crate) fn accepts_type(&self, typ: Option<&[u8]>) -> bool {
         match (self.typ.as_deref(), typ) {
             (None, None) => true,
             (Some(_), None) => false,
-            (expected, Some(typ)) => header::is_same_type(typ, expected.unwrap_or("JWT")),
+            (expected, Some(typ)) => header::is_same_type(typ, expected.unwrap_or("JWT").as_bytes()),
         }
     }
 
@@ -161,17 +168,24 @@ impl Key {
     }
 }
 
-/// A tag in base64url, in a time that does not depend on it.
-pub(crate) fn signature(tag: &[u8; TAG_LEN]) -> [u8; SIGNATURE_LEN] {
+/// Whether a tag becomes these characters. Kept apart, so that the characters are on the stack only meanwhile.
+#[inline(never)]
+fn is_encoded_as(tag: &[u8; TAG_LEN], signature: &[u8]) -> bool {
+    let mut encoded = [0; SIGNATURE_LEN + 1];
+    encode_tag(tag, &mut encoded);
+    let [expected @ .., _] = &encoded;
+    is_equal(expected, signature)
+}
+
+/// A tag in base64url, in a time that does not depend on it; and a character more, which stands for nothing.
+#[inline(never)]
+pub(crate) fn encode_tag(tag: &[u8; TAG_LEN], encoded: &mut [u8; SIGNATURE_LEN + 1]) {
     // With a zero after it the tag is a whole number of triples, which spares the encoder its other half, and comes to
     // the same characters with one too many.
     let mut triples = [0; TAG_LEN + 1];
     triples.iter_mut().zip(tag).for_each(|(place, &byte)| *place = byte);
-    let mut encoded = [0; SIGNATURE_LEN + 1];
     // The length always fits; and if it ever did not, the signature would be one that nobody accepts.
-    let _ = Base64UrlUnpadded::encode(&triples, &mut encoded);
-    let [signature @ .., _] = encoded;
-    signature
+    let _ = Base64UrlUnpadded::encode(&triples, encoded);
 }
 
 impl fmt::Debug for Key {

@@ -6,7 +6,7 @@ use heapless::{String, Vec};
 use serde::Serialize;
 
 use crate::json::plain_len;
-use crate::key::{SIGNATURE_LEN, signature};
+use crate::key::{SIGNATURE_LEN, TAG_LEN, encode_tag};
 use crate::verify::TOKEN_LEN_MAX;
 use crate::{Claims, Key, base64url};
 
@@ -38,19 +38,19 @@ pub struct NewClaims<'a> {
 impl NewClaims<'_> {
     /// Writes the claims as a JSON object. `exp` is always there, so it leads and the others bring their comma.
     fn write(&self, out: &mut [u8]) -> Result<usize, SignError> {
-        let mut json = Writer { written: 0, free: out };
-        json.put(b"{\"exp\":")?;
-        json.put_number(self.expires_at)?;
-        json.put_claim(b",\"iss\":\"", self.issuer, Writer::put_text)?;
-        json.put_claim(b",\"sub\":\"", self.subject, Writer::put_text)?;
-        json.put_claim(b",\"aud\":\"", self.audience, Writer::put_text)?;
-        json.put_claim(b",\"nbf\":", self.not_before, Writer::put_number)?;
-        json.put_claim(b",\"iat\":", self.issued_at, Writer::put_number)?;
-        json.put_claim(b",\"jti\":\"", self.id, Writer::put_text)?;
-        json.put_claim(b",\"sid\":\"", self.session, Writer::put_text)?;
-        json.put_claim(b",\"role\":\"", self.role, Writer::put_text)?;
-        json.put(b"}")?;
-        Ok(json.written)
+        let mut json = Writer::new(out);
+        json.put(b"{\"exp\":");
+        json.put_number(self.expires_at);
+        json.put_claim(b",\"iss\":\"", self.issuer, Writer::put_text);
+        json.put_claim(b",\"sub\":\"", self.subject, Writer::put_text);
+        json.put_claim(b",\"aud\":\"", self.audience, Writer::put_text);
+        json.put_claim(b",\"nbf\":", self.not_before, Writer::put_number);
+        json.put_claim(b",\"iat\":", self.issued_at, Writer::put_number);
+        json.put_claim(b",\"jti\":\"", self.id, Writer::put_text);
+        json.put_claim(b",\"sid\":\"", self.session, Writer::put_text);
+        json.put_claim(b",\"role\":\"", self.role, Writer::put_text);
+        json.put(b"}");
+        json.finish()
     }
 }
 
@@ -138,9 +138,9 @@ impl Key {
     /// As [`sign`](Key::sign).
     pub fn sign_payload<'b>(&self, payload: &[u8], out: &'b mut [u8]) -> Result<&'b str, SignError> {
         self.seal(out, |place| {
-            let mut writer = Writer { written: 0, free: place };
-            writer.put(payload)?;
-            Ok(writer.written)
+            let mut writer = Writer::new(place);
+            writer.put(payload);
+            writer.finish()
         })
     }
 
@@ -150,18 +150,16 @@ impl Key {
         out: &'b mut [u8],
         write: impl FnOnce(&mut [u8]) -> Result<usize, SignError>,
     ) -> Result<&'b str, SignError> {
-        let mut writer = Writer { written: 0, free: out };
-        writer.put(self.header())?;
-        let (header_len, place) = (writer.written, writer.free);
+        let header_len = self.header().len();
+        let (header, place) = out.split_at_mut_checked(header_len).ok_or(SignError::BufferTooSmall)?;
+        header.copy_from_slice(self.header());
         let payload_len = write(place)?;
         let payload_len = base64url::encode_in_place(place, payload_len).ok_or(SignError::BufferTooSmall)?;
 
         let (signing_input, free) =
             out.split_at_mut_checked(header_len + payload_len).ok_or(SignError::BufferTooSmall)?;
         let tag = self.tag(signing_input);
-        let mut writer = Writer { written: 0, free };
-        writer.put(b".")?;
-        writer.put(&signature(&tag))?;
+        put_signature(free, &tag)?;
 
         let token_len = header_len + payload_len + 1 + SIGNATURE_LEN;
         if token_len > TOKEN_LEN_MAX {
@@ -173,47 +171,64 @@ impl Key {
     }
 }
 
-/// Writes JSON to the front of a buffer.
-struct Writer<'o> {
-    written: usize,
-    free: &'o mut [u8],
+/// A dot, and the encoded tag. Kept apart, so that its characters are not on the stack while the hash is.
+#[inline(never)]
+fn put_signature(free: &mut [u8], tag: &[u8; TAG_LEN]) -> Result<usize, SignError> {
+    let mut encoded = [0; SIGNATURE_LEN + 1];
+    encode_tag(tag, &mut encoded);
+    let [signature @ .., _] = &encoded;
+    let mut writer = Writer::new(free);
+    writer.put(b".");
+    writer.put(signature);
+    writer.finish()
 }
 
-impl Writer<'_> {
-    fn put(&mut self, bytes: &[u8]) -> Result<(), SignError> {
-        let free = core::mem::take(&mut self.free);
-        let (place, free) = free.split_at_mut_checked(bytes.len()).ok_or(SignError::BufferTooSmall)?;
-        place.copy_from_slice(bytes);
-        self.free = free;
-        self.written += bytes.len();
-        Ok(())
+/// Writes to the front of a buffer. What does not fit is noticed at the end.
+struct Writer<'o> {
+    written: usize,
+    out: &'o mut [u8],
+}
+
+impl<'o> Writer<'o> {
+    fn new(out: &'o mut [u8]) -> Self {
+        Writer { written: 0, out }
     }
 
-    fn put_claim<T>(
-        &mut self,
-        name: &[u8],
-        claim: Option<T>,
-        put: impl FnOnce(&mut Self, T) -> Result<(), SignError>,
-    ) -> Result<(), SignError> {
-        let Some(claim) = claim else { return Ok(()) };
-        self.put(name)?;
-        put(self, claim)
+    /// How much has been written, if there was room for it.
+    fn finish(self) -> Result<usize, SignError> {
+        if self.written <= self.out.len() { Ok(self.written) } else { Err(SignError::BufferTooSmall) }
+    }
+
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn put(&mut self, bytes: &[u8]) {
+        let free = self.out.get_mut(self.written..).unwrap_or_default();
+        if let Some(place) = free.get_mut(..bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+        self.written = self.written.saturating_add(bytes.len());
+    }
+
+    fn put_claim<T>(&mut self, name: &[u8], claim: Option<T>, put: impl FnOnce(&mut Self, T)) {
+        if let Some(claim) = claim {
+            self.put(name);
+            put(self, claim);
+        }
     }
 
     /// The rest of a string after its opening quote, with the escapes that RFC 8259 §7 demands and no others.
-    fn put_text(&mut self, text: &str) -> Result<(), SignError> {
+    fn put_text(&mut self, text: &str) {
         let mut rest = text.as_bytes();
         loop {
             let (plain, special) = rest.split_at_checked(plain_len(rest)).unwrap_or_default();
-            self.put(plain)?;
+            self.put(plain);
             let Some((&special, after)) = special.split_first() else { break };
-            self.put_escape(special)?;
+            self.put_escape(special);
             rest = after;
         }
-        self.put(b"\"")
+        self.put(b"\"");
     }
 
-    fn put_escape(&mut self, byte: u8) -> Result<(), SignError> {
+    fn put_escape(&mut self, byte: u8) {
         let hex = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + (nibble - 10) };
         match byte {
             b'"' | b'\\' => self.put(&[b'\\', byte]),
@@ -221,7 +236,7 @@ impl Writer<'_> {
         }
     }
 
-    fn put_number(&mut self, number: u64) -> Result<(), SignError> {
+    fn put_number(&mut self, number: u64) {
         let mut digits = [0; 20];
         let (mut rest, mut start) = (number, digits.len());
         for place in digits.iter_mut().rev() {
@@ -233,7 +248,7 @@ impl Writer<'_> {
                 break;
             }
         }
-        self.put(digits.get(start..).unwrap_or_default())
+        self.put(digits.get(start..).unwrap_or_default());
     }
 }
 
@@ -282,6 +297,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_text_is_written_with_the_escapes_it_must_have_in_their_shortest_form() {
+        let mut out = [0; 64];
+        let claims =
+            NewClaims { subject: Some("\"a\\\n\u{1f}\u{7f}é/"), expires_at: 1, ..NewClaims::default() };
+        let len = claims.write(&mut out).ok();
+        let expected = r#"{"exp":1,"sub":"\"a\\\u000a\u001f"#.as_bytes();
+        assert_eq!(
+            len.and_then(|len| out.get(..len)),
+            Some(&[expected, "\u{7f}é/\"}".as_bytes()].concat()[..])
+        );
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(5000))]

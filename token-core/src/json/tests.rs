@@ -13,15 +13,15 @@ use serde_json::Value;
 use super::*;
 
 fn is_strict(document: &str) -> bool {
-    let mut bytes = document.as_bytes().to_vec();
-    let mut read = || {
-        let mut object = Object::new(&mut bytes);
-        while let Some(name) = object.next_name()? {
-            object.skip_unknown(name)?;
-        }
-        Ok::<_, Fault>(())
-    };
-    read().is_ok()
+    read(&mut document.as_bytes().to_vec(), &[], &mut [], &mut Vec::<_, 0>::new()).is_ok()
+}
+
+/// The text of the member `one` of a document that has it, and what has become of the document.
+fn text_of_one(document: &[u8]) -> (StdVec<u8>, StdVec<u8>) {
+    let mut document = document.to_vec();
+    let mut found = [None];
+    read(&mut document, &[Member::new("one", Kind::Text)], &mut found, &mut Vec::<_, 0>::new()).unwrap();
+    (found[0].unwrap().bytes_of(&document).to_vec(), document)
 }
 
 /// Any JSON value, read by serde_json, in which no object has a name twice.
@@ -181,21 +181,15 @@ proptest! {
             let quoted = Value::from(text.as_str()).to_string();
             quoted[1..quoted.len() - 1].to_string()
         };
-        let document = format!("{{\"a\":\"{json}\",\"b\":\"{json}\"}}");
-        let mut bytes = document.clone().into_bytes();
-        let mut object = Object::new(&mut bytes);
-        object.next_name().unwrap();
-        let read = object.string().unwrap();
-        prop_assert_eq!(object.bytes(read), text.as_bytes());
-        let name = object.next_name().unwrap().unwrap();
-        prop_assert_eq!(object.bytes(name), b"b");
-        prop_assert_eq!(bytes.len(), document.len());
-        prop_assert_eq!(read.of(str::from_utf8(&bytes).unwrap()), text.as_str());
+        let document = format!("{{\"two\":\"{json}\",\"one\":\"{json}\"}}");
+        let (one, read) = text_of_one(document.as_bytes());
+        prop_assert_eq!(one, text.as_bytes());
+        prop_assert_eq!(read.len(), document.len());
 
         let mut respelled = document.clone().into_bytes();
         let len = respell(&mut respelled);
         let respelled: Value = serde_json::from_slice(&respelled[..len]).unwrap();
-        prop_assert_eq!(respelled["b"].as_str(), Some(text.as_str()));
+        prop_assert_eq!(respelled["two"].as_str(), Some(text.as_str()));
     }
 
     #[test]
@@ -204,14 +198,11 @@ proptest! {
             &b"\xc3"[..], b"\xa9", b"\xe2", b"\x82", b"\xac", b"\xf0", b"\x9f", b"a", b"\\n", b"\\u0080", b"\\u20ac", b"\\ud83d\\ude00",
         ]), 0..8),
     ) {
-        let mut document = [&b"{\"a\":\""[..], &pieces.concat(), b"\"}"].concat();
+        let document = [&b"{\"one\":\""[..], &pieces.concat(), b"\"}"].concat();
         let was_utf_8 = str::from_utf8(&document).is_ok();
-        let mut object = Object::new(&mut document);
-        object.next_name().unwrap();
-        let string = object.string().unwrap();
-        prop_assert_eq!(str::from_utf8(object.bytes(string)).is_ok(), was_utf_8);
-        prop_assert_eq!(object.next_name().unwrap().map(|_| ()), None);
-        prop_assert_eq!(str::from_utf8(&document).is_ok(), was_utf_8);
+        let (one, read) = text_of_one(&document);
+        prop_assert_eq!(str::from_utf8(&one).is_ok(), was_utf_8);
+        prop_assert_eq!(str::from_utf8(&read).is_ok(), was_utf_8);
     }
 }
 
@@ -409,5 +400,34 @@ fn the_plain_part_of_a_string_is_found_to_the_byte() {
                 assert_eq!(plain_len(&bytes), expected, "{special} at {before} with {after} after it");
             }
         }
+    }
+}
+
+#[test]
+fn escapes_are_undone_where_they_stand_and_what_they_leave_over_is_blank() {
+    let (one, document) = text_of_one(br#"{"one":"\u00E9\u00e9\/\b\f\n\r\t\"\\x"}"#);
+    let text = "\u{e9}\u{e9}/\u{8}\u{c}\n\r\t\"\\x";
+    assert_eq!(one, text.as_bytes());
+    assert_eq!(document, format!("{{\"one\":\"{text}{}\"}}", " ".repeat(16)).into_bytes());
+}
+
+#[test]
+fn a_member_is_found_in_the_outermost_object_only_however_its_name_is_spelled() {
+    for document in [
+        r#"{"one":"1"}"#,
+        r#"{"two":{"one":2},"one":"1"}"#,
+        r#"{"two":[{"one":2,"ones":3}],"on":4,"one":"1"}"#,
+        "{ \"one\" :\"1\" }",
+        r#"{"\u006fne":"1"}"#,
+        r#"{"o\u006e\u0065":"1","two":{"\u006fne":2}}"#,
+    ] {
+        assert_eq!(text_of_one(document.as_bytes()).0, b"1", "{document}");
+    }
+    for document in
+        [r#"{"one":"1","\u006fne":"1"}"#, r#"{"one":"1","one":"1"}"#, r#"{"one":1}"#, r#"{"one":["1"]}"#]
+    {
+        let members = [Member::new("one", Kind::Text)];
+        let read = read(&mut document.as_bytes().to_vec(), &members, &mut [None], &mut Vec::<_, 0>::new());
+        assert_eq!(read, Err(Fault::Invalid), "{document}");
     }
 }
