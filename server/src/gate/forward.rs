@@ -1,12 +1,13 @@
-//! A request as the gate passes it on: one spelling for each meaning, and who sent it in a field only the gate writes.
+//! A request on its way from the gate to its lane: one spelling for each meaning, written here and read back here.
+//!
+//! tiny_http gets method, target and a body. It reads a head byte by byte, some sixty instructions each, and a body in
+//! one go; so the fields travel at the front of the body: a line that says who sent the request, a line for each field,
+//! an empty line, and the client's own body.
 
 use std::net::IpAddr;
 
 use super::parse::{PASSED_ON, Request};
 use crate::cookie::RefreshCookie;
-
-/// The field that tells the server who sent a request. It is not among [`PASSED_ON`], so no client can write it.
-pub const CLIENT_FIELD: &str = "latchkey-client";
 
 /// Who sent a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,14 +19,12 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// The sender as the value of [`CLIENT_FIELD`].
-    fn to_field(self) -> String {
-        format!("{} {}", self.address, if self.is_forwarded { "forwarded" } else { "direct" })
+    fn to_line(self) -> String {
+        format!("{} {}\n", self.address, if self.is_forwarded { "forwarded" } else { "direct" })
     }
 
-    /// Reads the value of [`CLIENT_FIELD`] back.
-    pub fn from_field(value: &str) -> Option<Self> {
-        let (address, way) = value.split_once(' ')?;
+    fn from_line(line: &str) -> Option<Self> {
+        let (address, way) = line.split_once(' ')?;
         let is_forwarded = match way {
             "forwarded" => true,
             "direct" => false,
@@ -35,34 +34,77 @@ impl Sender {
     }
 }
 
-/// Bytes that a request may grow by: the sender with the longest address, and little else.
-const ADDED_LEN: usize = 96;
+/// Room for the length of what tiny_http takes for the body: a head and a body at their longest.
+const LENGTH_DIGITS: usize = 5;
+
+/// Bytes that a request may grow by: the length, the sender with the longest address, and little else.
+const ADDED_LEN: usize = 128;
 
 /// Appends `request` to `out` in its one spelling.
 pub fn write(request: &Request<'_>, sender: Sender, cookie: &RefreshCookie, out: &mut Vec<u8>) {
     out.reserve(request.len + ADDED_LEN);
     let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
-    put(&[request.method.as_bytes(), b" ", request.target.as_bytes(), b" HTTP/1.1\r\n"]);
-    put(&[CLIENT_FIELD.as_bytes(), b": ", sender.to_field().as_bytes(), b"\r\n"]);
+    put(&[request.method.as_bytes(), b" ", request.target.as_bytes(), b" HTTP/1.1\r\ncontent-length: "]);
+    put(&[&[b'0'; LENGTH_DIGITS], b"\r\n\r\n"]);
+    let start = out.len();
+    let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
+    put(&[sender.to_line().as_bytes()]);
     for (name, value) in PASSED_ON.iter().zip(&request.fields) {
         match value {
-            Some(value) if value.is_ascii() => put(&[name.as_bytes(), b": ", value, b"\r\n"]),
-            Some(value) => put(&[name.as_bytes(), b": ", &in_ascii(value), b"\r\n"]),
+            Some(value) if value.is_ascii() => put(&[name.as_bytes(), b": ", value, b"\n"]),
+            Some(value) => put(&[name.as_bytes(), b": ", &in_ascii(value), b"\n"]),
             None => {}
         }
     }
     if let Some(value) = request.refresh_cookie {
-        put(&[b"cookie: ", cookie.sent(value).as_bytes(), b"\r\n"]);
+        put(&[b"cookie: ", cookie.sent(value).as_bytes(), b"\n"]);
     }
-    if !request.body.is_empty() {
-        put(&[b"content-length: ", request.body.len().to_string().as_bytes(), b"\r\n"]);
-    }
-    put(&[b"\r\n", request.body]);
+    put(&[b"\n", request.body]);
+    let digits_end = start - b"\r\n\r\n".len();
+    let length = format!("{:0LENGTH_DIGITS$}", out.len() - start);
+    out[digits_end - LENGTH_DIGITS..digits_end].copy_from_slice(length.as_bytes());
 }
 
-/// What is no ASCII as question marks; tiny_http takes nothing else in a head.
+/// What is no ASCII as question marks: a field is text.
 fn in_ascii(value: &[u8]) -> Vec<u8> {
     value.iter().map(|&byte| if byte.is_ascii() { byte } else { b'?' }).collect()
+}
+
+/// What arrives in a lane besides method and target.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Arrived<'a> {
+    /// Who sent it.
+    pub sender: Sender,
+    /// The fields, names in lower case.
+    pub fields: Vec<(&'a str, &'a str)>,
+    /// The client's body.
+    pub body: &'a [u8],
+}
+
+/// Reads back what [`write`] made of sender, fields and body; `None` when it is nothing of the kind.
+pub fn read(bytes: &[u8]) -> Option<Arrived<'_>> {
+    let (sender, mut rest) = split_line(bytes)?;
+    let sender = Sender::from_line(sender)?;
+    let mut fields = Vec::with_capacity(PASSED_ON.len());
+    loop {
+        let (line, after) = split_line(rest)?;
+        rest = after;
+        if line.is_empty() {
+            return Some(Arrived { sender, fields, body: rest });
+        }
+        fields.push(line.split_once(": ")?);
+    }
+}
+
+fn split_line(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let at = memchr::memchr(b'\n', bytes)?;
+    Some((str::from_utf8(&bytes[..at]).ok()?, &bytes[at + 1..]))
+}
+
+/// A request of nobody's that is answered quickly, for a pipe to begin with.
+pub fn probe() -> Vec<u8> {
+    let body = "0.0.0.0 forwarded\n\n";
+    format!("HEAD /healthz HTTP/1.1\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 #[cfg(test)]
@@ -75,29 +117,41 @@ mod tests {
         RefreshCookie::new(&PublicUrl::parse("https://auth.example.com").unwrap())
     }
 
-    fn forwarded(bytes: &str) -> String {
+    /// The request as the lane gets it: the line and the length, and what follows.
+    fn forwarded(bytes: &str) -> (String, Vec<u8>) {
         let Parsed::Complete(request) = parse(bytes.as_bytes(), &cookie()) else { panic!("{bytes}") };
         let sender = Sender { address: [203, 0, 113, 7].into(), is_forwarded: request.is_forwarded };
-        let mut out = Vec::new();
+        let mut out = b"what was there before".to_vec();
+        let start = out.len();
         write(&request, sender, &cookie(), &mut out);
-        String::from_utf8(out).unwrap()
+        let head_len = memchr::memmem::find(&out[start..], b"\r\n\r\n").unwrap() + 4;
+        let body = out.split_off(start + head_len);
+        (String::from_utf8(out.split_off(start)).unwrap(), body)
     }
 
     #[test]
     fn what_is_not_listed_stays_outside_and_the_rest_gets_one_spelling() {
         let request = "POST /api/auth/refresh?x HTTP/1.0\r\nHOST: a\r\nConnection: close\r\nAccept: */*\r\n\
-                       Latchkey-Client: 127.0.0.1 direct\r\nCookie: a=b; __Host-latchkey=T; c=d\r\n\
-                       User-Agent: \u{e4}\r\nContent-Length: 002\r\nX-Forwarded-Proto: https\r\n\r\n{}";
-        let expected = "POST /api/auth/refresh?x HTTP/1.1\r\nlatchkey-client: 203.0.113.7 forwarded\r\nhost: a\r\n\
-                        user-agent: ??\r\ncookie: __Host-latchkey=T\r\ncontent-length: 2\r\n\r\n{}";
-        assert_eq!(forwarded(request), expected);
+                       Cookie: a=b; __Host-latchkey=T; c=d\r\nUser-Agent: \u{e4}\r\nContent-Length: 002\r\n\
+                       X-Forwarded-Proto: https\r\n\r\n{}";
+        let (head, body) = forwarded(request);
+        assert_eq!(head, "POST /api/auth/refresh?x HTTP/1.1\r\ncontent-length: 00074\r\n\r\n");
+        assert_eq!(body.len(), 74);
+        let arrived = read(&body).unwrap();
+        assert_eq!(arrived.sender, Sender { address: [203, 0, 113, 7].into(), is_forwarded: true });
+        assert_eq!(arrived.fields, [("host", "a"), ("user-agent", "??"), ("cookie", "__Host-latchkey=T")]);
+        assert_eq!(arrived.body, b"{}");
     }
 
     #[test]
-    fn what_was_forwarded_once_is_forwarded_the_same_again() {
-        let once = forwarded("GET /a HTTP/1.1\r\nhost: a\r\nauthorization: Bearer x\r\norigin: null\r\n\r\n");
-        let again = forwarded(&once);
-        assert_eq!(once, again);
+    fn a_body_may_look_like_fields_and_stays_a_body() {
+        let body = "\n1.2.3.4 direct\nauthorization: x\n\n";
+        let len = body.len();
+        let (_, passed) =
+            forwarded(&format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n{body}"));
+        let arrived = read(&passed).unwrap();
+        assert_eq!((arrived.fields, arrived.body), (vec![("host", "a")], body.as_bytes()));
+        assert!(!arrived.sender.is_forwarded);
     }
 
     #[test]
@@ -106,10 +160,24 @@ mod tests {
             Sender { address: [203, 0, 113, 7].into(), is_forwarded: true },
             Sender { address: "2001:db8::5".parse().unwrap(), is_forwarded: false },
         ] {
-            assert_eq!(Sender::from_field(&sender.to_field()), Some(sender));
+            assert_eq!(Sender::from_line(sender.to_line().trim_end()), Some(sender));
         }
         for bad in ["", "203.0.113.7", "203.0.113.7 ", "203.0.113.7 Direct", "x direct"] {
-            assert_eq!(Sender::from_field(bad), None, "{bad}");
+            assert_eq!(Sender::from_line(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_the_gate_did_not_write_is_not_read() {
+        for bad in ["", "\n\n", "1.2.3.4 direct", "1.2.3.4 direct\n", "1.2.3.4 direct\nhost\n\n"] {
+            assert_eq!(read(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_at_its_largest_fits_its_length() {
+        use super::super::parse::{HEAD_LEN_MAX, TARGET_LEN_MAX};
+        assert!(HEAD_LEN_MAX + TARGET_LEN_MAX + crate::api::BODY_LEN_MAX + ADDED_LEN < 10_usize.pow(5));
+        assert_eq!(LENGTH_DIGITS, 5);
     }
 }

@@ -24,8 +24,7 @@ const METHOD_LEN_MAX: usize = 20;
 
 /// The fields that are passed on as they are, in lower case. One that is there twice is refused.
 ///
-/// What is not listed here, nor read by the gate itself, stops here: hop-by-hop fields, encodings, and every name
-/// that only the gate may use towards the server.
+/// What is not listed here, nor read by the gate itself, stops here: hop-by-hop fields, encodings, other cookies.
 pub const PASSED_ON: [&str; 9] = [
     "host",
     "authorization",

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::iter;
-use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -19,9 +18,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::api::{self, App, BODY_LEN_MAX, Committed, Lane, Method, Outcome, Request, Response};
-use crate::gate::forward::{self, CLIENT_FIELD};
-use crate::problem::Problem;
+use crate::api::{self, App, Committed, Lane, Method, Outcome, Request, Response};
+use crate::gate::forward;
+use crate::problem::Code;
 use answers::Answers;
 
 /// Name of the socket that a lane's server has in the data folder until its pipes are connected.
@@ -113,7 +112,7 @@ impl Server {
 /// another for as long as the first lives. So each is served before the next is made.
 fn connect(path: &Path) -> io::Result<mio::net::UnixStream> {
     let mut stream = UnixStream::connect(path)?;
-    stream.write_all(b"HEAD /healthz HTTP/1.1\r\n\r\n")?;
+    stream.write_all(&forward::probe())?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -224,36 +223,21 @@ fn reply_in_order(app: &App, replies: &Receiver<(u64, Reply)>) {
 }
 
 fn answer(app: &App, id: &str, incoming: &mut tiny_http::Request) -> Outcome {
-    let body = match read_body(incoming) {
-        Ok(body) => body,
-        Err(problem) => return Outcome::Answered(Response::problem(&problem, id)),
+    let mut passed_on = Vec::with_capacity(incoming.body_length().unwrap_or_default());
+    let read = incoming.as_reader().read_to_end(&mut passed_on);
+    let Some(arrived) = read.ok().and_then(|_| forward::read(&passed_on)) else {
+        log::error!("{id}: the gate passed on what cannot be read");
+        return Outcome::Answered(Response::problem(&Code::Internal.into(), id));
     };
-    let fields: Vec<_> = incoming
-        .headers()
-        .iter()
-        .map(|header| (header.field.as_str().as_str(), header.value.as_str()))
-        .collect();
-    let sender = fields.iter().find(|(name, _)| *name == CLIENT_FIELD);
-    let sender = sender.and_then(|(_, value)| forward::Sender::from_field(value));
-    let nobody = forward::Sender { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), is_forwarded: true };
-    let sender = sender.unwrap_or(nobody);
     app.answer(&Request {
         id,
         method: method_of(incoming.method()),
         path: path_of(incoming.url()),
-        fields: &fields,
-        body: &body,
-        client: sender.address,
-        is_forwarded: sender.is_forwarded,
+        fields: &arrived.fields,
+        body: arrived.body,
+        client: arrived.sender.address,
+        is_forwarded: arrived.sender.is_forwarded,
     })
-}
-
-/// Reads the body, which is there whole.
-fn read_body(incoming: &mut tiny_http::Request) -> Result<Vec<u8>, Problem> {
-    let mut body = Vec::with_capacity(incoming.body_length().unwrap_or_default().min(BODY_LEN_MAX));
-    let read = incoming.as_reader().take(BODY_LEN_MAX as u64).read_to_end(&mut body);
-    read.map_err(|_| Problem::bad_request("the body did not arrive"))?;
-    Ok(body)
 }
 
 fn method_of(method: &tiny_http::Method) -> Method {
