@@ -253,7 +253,14 @@ impl Client {
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         poll.registry().register(&mut stream, token, Interest::READABLE)?;
-        Ok(Self { session, workload, stream, asked: Instant::now(), answer: [0; ANSWER_LEN_MAX], answer_len: 0 })
+        Ok(Self {
+            session,
+            workload,
+            stream,
+            asked: Instant::now(),
+            answer: [0; ANSWER_LEN_MAX],
+            answer_len: 0,
+        })
     }
 
     /// Sends a request; it is so short that an idle connection takes it whole.

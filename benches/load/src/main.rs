@@ -4,6 +4,7 @@ mod disk;
 mod load;
 mod million;
 mod peer;
+mod plot;
 mod process;
 mod rounds;
 mod servers;
@@ -20,12 +21,14 @@ use servers::Server;
 
 type Failure = Box<dyn Error>;
 
-const USAGE: &str = "usage: latchkey-benches-load [load | million] [--latchkey PROGRAM] [--folder FOLDER]
+const USAGE: &str =
+    "usage: latchkey-benches-load [load | million] [--latchkey PROGRAM] [--folder FOLDER] [--plot FILE]
 
   load                 requests a second of 1, 16, 64 and 256 clients, Latchkey beside axum and NestJS
   million              what a million sessions cost
   --latchkey PROGRAM   the server [default: built from this checkout]
-  --folder FOLDER      a folder on a disk, for throw-away stores [default: beside this program]";
+  --folder FOLDER      a folder on a disk, for throw-away stores [default: beside this program]
+  --plot FILE          draws requests a second of processor time for GET /api/me, as SVG";
 
 /// The numbers of clients, in the order of their rows.
 const CLIENTS: [usize; 4] = [1, 16, 64, 256];
@@ -50,7 +53,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
         ["visit", store] => return million::visit(Path::new(store)),
         _ => {}
     }
-    let Wanted { load: wants_load, million: wants_million, program, folder } = Wanted::parse(&words)?;
+    let Wanted { load: wants_load, million: wants_million, program, folder, plot } = Wanted::parse(&words)?;
     let program = program.map_or_else(build_latchkey, |program| Ok(program.canonicalize()?))?;
     let beside = env::current_exe()?.parent().ok_or("a program without a folder")?.to_owned();
     let folder = folder.unwrap_or(beside);
@@ -61,7 +64,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
     let sync_time = disk::sync_time(own_folder()?.path())?;
     println!("On {kind}, where 4 KiB are safe after {:.2} ms.", sync_time.as_secs_f64() * 1e3);
     if wants_load {
-        load(&program, own_folder()?.path())?;
+        load(&program, own_folder()?.path(), plot.as_deref())?;
     }
     if wants_million {
         million::run(&program, own_folder()?.path())?;
@@ -69,24 +72,33 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn load(program: &Path, folder: &Path) -> Result<(), Failure> {
+fn load(program: &Path, folder: &Path, plot: Option<&Path>) -> Result<(), Failure> {
     let most = CLIENTS.into_iter().max().expect("the list is not empty");
     servers::add_users(program, folder, most)?;
-    let servers = [Some(Server::latchkey(program, folder)?), Some(Server::axum(folder)?), Server::nest(folder)?];
+    let servers =
+        [Some(Server::latchkey(program, folder)?), Some(Server::axum(folder)?), Server::nest(folder)?];
     let mut sides = Vec::new();
     for server in servers.into_iter().flatten() {
         let sessions = server.open_sessions(most)?;
         sides.push(Side { server, sessions });
     }
     servers::leave_the_core()?;
+    let mut bars = Vec::new();
     println!("All servers on one core, the load on the others, in turns, six of 1.5 seconds each.");
     for workload in Workload::ALL {
         // NestJS shows what verifying a token costs there; it keeps no sessions.
         let count = if workload == Workload::Me { sides.len() } else { sides.len().min(2) };
         table::print_head(workload.name());
         for clients in CLIENTS {
-            table::print(&rounds::run(&mut sides[..count], workload, clients)?);
+            let measured = rounds::run(&mut sides[..count], workload, clients)?;
+            table::print(&measured);
+            if workload == Workload::Me {
+                bars.extend(measured.iter().map(plot::Bar::of));
+            }
         }
+    }
+    if let Some(path) = plot {
+        std::fs::write(path, plot::draw(&bars))?;
     }
     println!();
     for Side { server, .. } in &sides {
@@ -102,17 +114,19 @@ struct Wanted {
     million: bool,
     program: Option<PathBuf>,
     folder: Option<PathBuf>,
+    plot: Option<PathBuf>,
 }
 
 impl Wanted {
     fn parse(words: &[&str]) -> Result<Self, Failure> {
-        let mut wanted = Self { load: true, million: true, program: None, folder: None };
+        let mut wanted = Self { load: true, million: true, program: None, folder: None, plot: None };
         let mut rest = words.iter();
         while let Some(word) = rest.next() {
             match *word {
                 "load" => wanted.million = false,
                 "million" => wanted.load = false,
                 "--latchkey" => wanted.program = Some(rest.next().ok_or(USAGE)?.into()),
+                "--plot" => wanted.plot = Some(rest.next().ok_or(USAGE)?.into()),
                 "--folder" => wanted.folder = Some(rest.next().ok_or(USAGE)?.into()),
                 _ => return Err(USAGE.into()),
             }

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::Argon2;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
@@ -144,7 +144,8 @@ type Answer = Result<Json<Grant>, StatusCode>;
 /// What a verified token says, as the caller gets it back.
 async fn me(State(app): State<App>, headers: HeaderMap) -> Result<Json<Me>, StatusCode> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = authorization.and_then(|value| value.strip_prefix("Bearer ")).ok_or(StatusCode::UNAUTHORIZED)?;
+    let token =
+        authorization.and_then(|value| value.strip_prefix("Bearer ")).ok_or(StatusCode::UNAUTHORIZED)?;
     let verified = jsonwebtoken::decode::<Verified>(token, &app.verifying, &app.validation);
     let Verified { sub, sid, role, exp } = verified.map_err(|_| StatusCode::UNAUTHORIZED)?.claims;
     let user = UserView { id: sub, name: String::new(), role };

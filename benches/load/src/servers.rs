@@ -123,7 +123,8 @@ pub(crate) fn leave_the_core() -> Result<(), Failure> {
     if cores > 1 {
         let others = format!("1-{}", cores - 1);
         let own = std::process::id().to_string();
-        let status = Command::new("/usr/bin/taskset").args(["-acp", &others, &own]).stdout(Stdio::null()).status()?;
+        let status =
+            Command::new("/usr/bin/taskset").args(["-acp", &others, &own]).stdout(Stdio::null()).status()?;
         if !status.success() {
             return Err("the load cannot be kept away from the servers' core".into());
         }
