@@ -48,11 +48,6 @@ impl Crowd {
         self.clients.get_mut(place)
     }
 
-    /// Whether the client of a ticket is still there.
-    pub(super) fn has(&self, ticket: Ticket) -> bool {
-        self.clients.get(ticket.place).is_some_and(|client| client.serial == ticket.serial)
-    }
-
     /// The client of a ticket, if it is still there.
     pub(super) fn of(&mut self, ticket: Ticket) -> Option<&mut Client> {
         self.clients.get_mut(ticket.place).filter(|client| client.serial == ticket.serial)
@@ -105,9 +100,9 @@ impl Crowd {
         self.clients.insert(Client::new(stream, peer, is_proxy, self.serial, now))
     }
 
-    /// Ends a connection: its socket closes.
-    pub(super) fn remove(&mut self, place: usize) {
-        let Some(client) = self.clients.try_remove(place) else { return };
+    /// Takes a client out; its socket closes when it is dropped.
+    pub(super) fn remove(&mut self, place: usize) -> Option<Client> {
+        let client = self.clients.try_remove(place)?;
         let network = network_of(client.peer);
         if let Some(count) = self.per_network.get_mut(&network) {
             *count -= 1;
@@ -115,6 +110,7 @@ impl Crowd {
                 self.per_network.remove(&network);
             }
         }
+        Some(client)
     }
 }
 
@@ -193,13 +189,13 @@ mod tests {
     fn who_has_gone_counts_no_more_and_its_ticket_is_nobody_elses() {
         let mut crowd = crowd(&[(1, 1), (1, 2)]);
         let ticket = Ticket { place: 1, serial: crowd.get_mut(1).unwrap().serial, is_head: false };
-        assert!(crowd.has(ticket));
-        crowd.remove(1);
-        crowd.remove(1);
+        assert!(crowd.of(ticket).is_some());
+        assert!(crowd.remove(1).is_some());
+        assert!(crowd.remove(1).is_none());
         assert_eq!(crowd.room_for(address(1), false), Room::Free);
         let (stream, _other_end) = pair();
         assert_eq!(crowd.admit(stream, address(2), false, Uptime::default()), 1);
-        assert!(!crowd.has(ticket) && crowd.of(ticket).is_none());
+        assert!(crowd.of(ticket).is_none());
     }
 
     #[test]

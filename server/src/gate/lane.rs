@@ -153,19 +153,22 @@ impl Lane {
         Ok(Some((ticket, answer)))
     }
 
-    /// Forgets the answers that are delivered, and sends on who waits and `is_there` still, now that a pipe has room.
-    pub(super) fn move_up(&mut self, pipe: usize, is_there: impl Fn(Ticket) -> bool) {
+    /// Forgets the answers that are delivered, and sends on who waits, now that a pipe has room.
+    pub(super) fn move_up(&mut self, pipe: usize) {
         let pipe = &mut self.pipes[pipe];
         pipe.received.drain(..pipe.delivered);
         pipe.delivered = 0;
         while pipe.pending.len() < self.capacity.per_pipe
             && let Some((ticket, request)) = self.line.pop_front()
         {
-            if is_there(ticket) {
-                pipe.unsent.extend_from_slice(&request);
-                pipe.pending.push_back(ticket);
-            }
+            pipe.unsent.extend_from_slice(&request);
+            pipe.pending.push_back(ticket);
         }
+    }
+
+    /// A client has gone: it waits no more. What is in a pipe already is answered for nobody.
+    pub(super) fn leave_line(&mut self, serial: u64) {
+        self.line.retain(|(ticket, _)| ticket.serial != serial);
     }
 }
 
@@ -195,4 +198,92 @@ impl Pipe {
 
 fn garbled(_: Garbled) -> io::Error {
     io::Error::other("a lane's answer cannot be read")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream as StdStream;
+
+    use super::*;
+
+    /// A lane of pipes with one request each and a line of two, and the other ends of the pipes.
+    fn lane(pipes: usize) -> (Lane, Vec<StdStream>) {
+        let pair = |_| {
+            let (near, far) = StdStream::pair().unwrap();
+            near.set_nonblocking(true).unwrap();
+            (UnixStream::from_std(near), far)
+        };
+        let (near, far) = (0..pipes).map(pair).unzip();
+        (Lane::new(near, Capacity { per_pipe: 1, waiting: 2 }), far)
+    }
+
+    fn ticket(serial: u64) -> Ticket {
+        Ticket { place: 0, serial, is_head: false }
+    }
+
+    fn take_on(lane: &mut Lane, serial: u64) -> Result<(), Full> {
+        lane.take_on(ticket(serial), |out| out.push(b'0' + serial as u8))
+    }
+
+    fn sent(lane: &mut Lane, far: &mut StdStream) -> String {
+        let registry = mio::Poll::new().unwrap();
+        lane.flush(registry.registry()).unwrap();
+        far.set_nonblocking(true).unwrap();
+        let mut bytes = [0; 64];
+        let len = far.read(&mut bytes).unwrap_or_default();
+        String::from_utf8(bytes[..len].to_vec()).unwrap()
+    }
+
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+    #[test]
+    fn requests_wait_in_line_and_move_up_when_an_answer_has_come() {
+        let (mut lane, mut far) = lane(1);
+        for serial in 1..=3 {
+            take_on(&mut lane, serial).unwrap();
+        }
+        assert_eq!(take_on(&mut lane, 4), Err(Full));
+        assert_eq!(sent(&mut lane, &mut far[0]), "1");
+        far[0].write_all(ANSWER).unwrap();
+        lane.receive(0, &mut [0; 256]).unwrap();
+        let (whose, answer) = lane.next_answer(0).unwrap().unwrap();
+        assert_eq!((whose.serial, answer.bytes()), (1, ANSWER));
+        assert!(lane.next_answer(0).unwrap().is_none());
+        lane.move_up(0);
+        assert_eq!(sent(&mut lane, &mut far[0]), "2");
+    }
+
+    #[test]
+    fn who_has_gone_loses_the_place_in_line() {
+        let (mut lane, mut far) = lane(1);
+        for serial in 1..=3 {
+            take_on(&mut lane, serial).unwrap();
+        }
+        lane.leave_line(2);
+        take_on(&mut lane, 4).expect("there is room in the line again");
+        assert_eq!(sent(&mut lane, &mut far[0]), "1");
+        far[0].write_all(ANSWER).unwrap();
+        lane.receive(0, &mut [0; 256]).unwrap();
+        assert!(lane.next_answer(0).unwrap().is_some());
+        lane.move_up(0);
+        assert_eq!(sent(&mut lane, &mut far[0]), "3");
+    }
+
+    #[test]
+    fn the_least_busy_pipe_takes_the_next_request() {
+        let (mut lane, mut far) = lane(2);
+        take_on(&mut lane, 1).unwrap();
+        take_on(&mut lane, 2).unwrap();
+        assert_eq!(sent(&mut lane, &mut far[0]) + &sent(&mut lane, &mut far[1]), "12");
+    }
+
+    #[test]
+    fn an_answer_nobody_waits_for_and_the_end_of_a_pipe_are_errors() {
+        let (mut lane, mut far) = lane(1);
+        far[0].write_all(ANSWER).unwrap();
+        lane.receive(0, &mut [0; 256]).unwrap();
+        assert!(lane.next_answer(0).is_err());
+        far.clear();
+        assert!(lane.receive(0, &mut [0; 256]).is_err());
+    }
 }

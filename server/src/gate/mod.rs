@@ -44,6 +44,9 @@ const STOP_PATIENCE_MS: u64 = 4_000;
 /// How long accepting pauses when descriptors have run out, in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
+/// How often the log is told of the same trouble, in milliseconds.
+const COMPLAINT_PAUSE_MS: u64 = 10_000;
+
 /// How often deadlines are looked at, in milliseconds.
 const TICK_MS: u64 = 100;
 
@@ -138,6 +141,7 @@ impl Gate {
             last_tick: Uptime::now(),
             may_accept: false,
             accept_at: Uptime::now(),
+            complain_at: Uptime::now(),
         };
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopping);
@@ -182,6 +186,8 @@ struct Gatehouse {
     may_accept: bool,
     /// Not before then.
     accept_at: Uptime,
+    /// The log hears no earlier than then that nobody can be let in.
+    complain_at: Uptime,
 }
 
 impl Gatehouse {
@@ -327,7 +333,7 @@ impl Gatehouse {
             };
             answered.push((ticket.place, sent));
         }
-        lane.move_up(pipe, |ticket| self.crowd.has(ticket));
+        lane.move_up(pipe);
         for (place, sent) in answered {
             match sent {
                 Ok(()) => self.serve(place),
@@ -350,7 +356,10 @@ impl Gatehouse {
                 Err(error) if is_about_one_client(&error) => {}
                 Err(error) => {
                     // Descriptors or memory have run out. The door stays, and what is idle makes room.
-                    log::warn!("nobody can be let in for now: {error}");
+                    if self.complain_at <= self.now {
+                        log::warn!("nobody can be let in for now: {error}");
+                        self.complain_at = self.now.plus_millis(COMPLAINT_PAUSE_MS);
+                    }
                     self.accept_at = self.now.plus_millis(ACCEPT_PAUSE_MS);
                     if let Some(place) = self.crowd.most_dispensable() {
                         self.dismiss(place);
@@ -392,7 +401,10 @@ impl Gatehouse {
 
     /// Ends a connection, whatever it was doing. Closing the socket takes it off the registry.
     fn dismiss(&mut self, place: usize) {
-        self.crowd.remove(place);
+        let Some(client) = self.crowd.remove(place) else { return };
+        if client.phase == Phase::Waiting {
+            self.lanes.iter_mut().for_each(|lane| lane.leave_line(client.serial));
+        }
     }
 
     /// Ends whatever has taken too long.
