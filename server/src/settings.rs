@@ -79,7 +79,7 @@ settings! {
         "Other sites whose pages may call this server";
     TRUSTED_PROXIES = "LATCHKEY_TRUSTED_PROXIES", "none", "addresses and networks such as 10.0.0.0/8, comma-separated",
         "Proxies whose X-Forwarded-For tells who sent a request";
-    MAX_CONNECTIONS = "LATCHKEY_MAX_CONNECTIONS", "1024", "1 to 65536",
+    MAX_CONNECTIONS = "LATCHKEY_MAX_CONNECTIONS", "1024", "16 to 65536",
         "Connections at once";
     MAX_CONNECTIONS_PER_ADDRESS = "LATCHKEY_MAX_CONNECTIONS_PER_ADDRESS", "256", "1 to 65536",
         "Connections at once from one address; trusted proxies are exempt";
@@ -206,7 +206,7 @@ impl Given {
             },
             allowed_origins: self.parsed(ALLOWED_ORIGINS, origins)?.unwrap_or_default(),
             trusted_proxies: self.parsed(TRUSTED_PROXIES, trusted_proxies)?.unwrap_or_default(),
-            max_connections: self.number(MAX_CONNECTIONS, 1..=65_536)?.unwrap_or(1024),
+            max_connections: self.number(MAX_CONNECTIONS, 16..=65_536)?.unwrap_or(1024),
             max_connections_per_address: self.number(MAX_CONNECTIONS_PER_ADDRESS, 1..=65_536)?.unwrap_or(256),
             argon2_slots: self.number(ARGON2_SLOTS, 1..=64)?.unwrap_or_else(cores),
             argon2_profile: self.parsed(ARGON2_PROFILE, profile)?.unwrap_or(Profile::Standard),
