@@ -316,10 +316,12 @@ fn a_password_change_keeps_this_session_and_ends_the_others() {
         ("fourteen chars", "too_short"),
         ("I am Alice, you see", "contains_name"),
         (&"x".repeat(257), "too_long"),
+        ("Password-2026-Sunshine", "common"),
     ] {
         let answer = change(PASSWORD, weak);
         answer.assert_refused(422, "weak_password", "none");
         assert_eq!(answer.json()["reasons"], json!([reason]));
+        assert!(answer.json()["detail"].as_str().unwrap().starts_with("the password "), "{answer:?}");
     }
     assert_eq!(server.get("/api/me", &there.access).status, 200, "nothing has changed yet");
 

@@ -12,7 +12,7 @@ use crate::command::{self, Refreshed, SignIn};
 use crate::entropy;
 use crate::label;
 use crate::metrics::Count;
-use crate::password::Password;
+use crate::password::{Password, Weakness};
 use crate::problem::{Code, Problem};
 use crate::session::{
     self, Decision, Declined, EndReason, Presented, Repetition, Rotation, Session, SessionId,
@@ -231,9 +231,10 @@ pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Answer
     if !is_right? {
         return Err(Code::WrongPassword.into());
     }
-    let reasons = body.new.weaknesses(&name);
+    let reasons = body.new.weaknesses(&name, app.password_chars_min);
     if !reasons.is_empty() {
-        return Err(Problem { reasons, ..Code::WeakPassword.into() });
+        let problem = Problem::new(Code::WeakPassword, Weakness::describe(&reasons));
+        return Err(Problem { reasons, ..problem });
     }
     let new = app.hasher.hash(&body.new)?;
     let (id, now) = (principal.id, app.clock.now());
