@@ -26,7 +26,7 @@ use crate::site::{self, PublicUrl};
 use crate::store::{Store, StoreError};
 use crate::throttle::Throttle;
 use crate::web;
-pub use auth::is_retry_key;
+pub use auth::{LoginBody, is_retry_key};
 pub use message::{BODY_LEN_MAX, Method, Request, Response};
 use outcome::{Answer, Finish};
 pub use outcome::{Commit, Committed, Outcome};
