@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use latchkey_tests::attacks::Usage;
 use latchkey_tests::http::{Connection, Request, loopback};
-use latchkey_tests::server::{Server, Setup, Tokens};
+use latchkey_tests::server::{PASSWORD, Server, Setup, Tokens};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_server-under-test");
 
@@ -21,6 +21,9 @@ const FLOOD: Duration = Duration::from_secs(10);
 
 /// How long the good clients pause between two requests.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// How long somebody who was turned away waits before the next log-in.
+const LOG_IN_PAUSE: Duration = Duration::from_millis(250);
 
 const MEMORY_KIB_MAX: u64 = 64 << 10;
 
@@ -67,8 +70,12 @@ fn flood(number: u16, to: SocketAddr, is_over: &AtomicBool) -> Answers {
 
 /// Sends what `next` makes of the last answer's tokens until it is over; every answer has to be 200. Returns how long
 /// each took.
-fn good_client(server: &Server, is_over: &AtomicBool, next: impl Fn(&Tokens) -> Request) -> Vec<Duration> {
-    let mut tokens = server.login("alice");
+fn good_client(
+    server: &Server,
+    mut tokens: Tokens,
+    is_over: &AtomicBool,
+    next: impl Fn(&Tokens) -> Request,
+) -> Vec<Duration> {
     let mut connection = Connection::new(loopback(0, 2), server.address());
     let mut times = Vec::new();
     while !is_over.load(Ordering::Relaxed) {
@@ -83,6 +90,21 @@ fn good_client(server: &Server, is_over: &AtomicBool, next: impl Fn(&Tokens) -> 
         thread::sleep(PAUSE);
     }
     times
+}
+
+/// Signs in again and again, and returns how often that was answered 200 and how often 503.
+fn good_log_ins(to: SocketAddr, is_over: &AtomicBool) -> (u32, u32) {
+    let (mut signed_in, mut turned_away) = (0, 0);
+    while !is_over.load(Ordering::Relaxed) {
+        let answer = Request::login("alice", PASSWORD).from(loopback(0, 2)).try_send(to);
+        match answer.expect("a good client is answered").status {
+            200 => signed_in += 1,
+            503 => turned_away += 1,
+            status => panic!("a right password got {status}"),
+        }
+        thread::sleep(LOG_IN_PAUSE);
+    }
+    (signed_in, turned_away)
 }
 
 fn line(what: &str, mut times: Vec<Duration>, goal_millis: u32) -> String {
@@ -104,18 +126,23 @@ fn a_flood_of_log_ins_is_answered_and_keeps_nobody_else_out() {
     let program = std::env::var("LATCHKEY_FLOOD_PROGRAM").unwrap_or(SERVER.to_owned());
     let server = Setup::new(&program).with("GRACE_SECS", 0).start();
     server.add_user("alice");
-    server.login("alice"); // the pool has its memory
+    // They come from the good clients' address, where a session of alice's then lives.
+    let sign_in = || Tokens::from(&server.send(Request::login("alice", PASSWORD).from(loopback(0, 2))));
+    let (me_tokens, refresh_tokens) = (sign_in(), sign_in());
     let before = Usage::of(Some(server.pid()));
     let (is_over, good_over) = (AtomicBool::new(false), AtomicBool::new(false));
-    let (answers, me, refresh) = thread::scope(|scope| {
+    let (answers, me, refresh, log_ins) = thread::scope(|scope| {
         let me = scope.spawn(|| {
-            good_client(&server, &good_over, |tokens| Request::get("/api/me").bearer(&tokens.access))
+            good_client(&server, me_tokens, &good_over, |tokens| {
+                Request::get("/api/me").bearer(&tokens.access)
+            })
         });
         let refresh = scope.spawn(|| {
-            good_client(&server, &good_over, |tokens| {
+            good_client(&server, refresh_tokens, &good_over, |tokens| {
                 Request::post("/api/auth/refresh").field("Cookie", &server.cookie(&tokens.refresh))
             })
         });
+        let log_ins = scope.spawn(|| good_log_ins(server.address(), &is_over));
         let flooders: Vec<_> = (0..FLOODERS)
             .map(|number| {
                 let (to, is_over) = (server.address(), &is_over);
@@ -127,7 +154,7 @@ fn a_flood_of_log_ins_is_answered_and_keeps_nobody_else_out() {
         let answers = flooders.into_iter().map(|flooder| flooder.join().unwrap());
         let answers = answers.fold(Answers::default(), Answers::plus);
         good_over.store(true, Ordering::Relaxed);
-        (answers, me.join().unwrap(), refresh.join().unwrap())
+        (answers, me.join().unwrap(), refresh.join().unwrap(), log_ins.join().unwrap())
     });
     let (peak, after) = (peak_kib(server.pid()), before.restored(Some(server.pid())));
 
@@ -142,6 +169,7 @@ fn a_flood_of_log_ins_is_answered_and_keeps_nobody_else_out() {
         "{FLOODERS} clients for {} s: {refused} × 401, {throttled} × 429, {turned_away} × 503",
         FLOOD.as_secs()
     );
+    println!("log-ins of a good client meanwhile: {} × 200, {} × 503", log_ins.0, log_ins.1);
     println!(
         "peak {peak} KiB; threads {} → {}; descriptors {} → {}",
         before.threads, after.threads, before.descriptors, after.descriptors
