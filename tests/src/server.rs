@@ -18,6 +18,12 @@ pub const PASSWORD: &str = "correct horse battery staple";
 /// How long a child may take for what it normally does in milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The server to measure: the one of `LATCHKEY_TEST_PROGRAM`, such as the released one, or else the one built with the
+/// tests.
+pub fn program_to_measure(built: &str) -> String {
+    std::env::var("LATCHKEY_TEST_PROGRAM").unwrap_or(built.to_owned())
+}
+
 /// How a server is started.
 #[derive(Debug)]
 pub struct Setup {

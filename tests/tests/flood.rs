@@ -1,7 +1,7 @@
 //! A flood of log-ins and the clients who have nothing to do with it: what strangers' passwords cost them.
 //!
-//! `LATCHKEY_FLOOD_PROGRAM` names another server binary than the one built with the tests; `tests/flood` names the
-//! released one. The times are printed and not judged, for the machine may be doing other things.
+//! The times are printed and not judged, for the machine may be doing other things; `tests/flood` prints those of the
+//! released server.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use latchkey_tests::attacks::Usage;
 use latchkey_tests::http::{Connection, Request, loopback};
-use latchkey_tests::server::{PASSWORD, Server, Setup, Tokens};
+use latchkey_tests::server::{PASSWORD, Server, Setup, Tokens, program_to_measure};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_server-under-test");
 
@@ -123,8 +123,7 @@ fn peak_kib(pid: u32) -> u64 {
 
 #[test]
 fn a_flood_of_log_ins_is_answered_and_keeps_nobody_else_out() {
-    let program = std::env::var("LATCHKEY_FLOOD_PROGRAM").unwrap_or(SERVER.to_owned());
-    let server = Setup::new(&program).with("GRACE_SECS", 0).start();
+    let server = Setup::new(&program_to_measure(SERVER)).with("GRACE_SECS", 0).start();
     server.add_user("alice");
     // They come from the good clients' address, where a session of alice's then lives.
     let sign_in = || Tokens::from(&server.send(Request::login("alice", PASSWORD).from(loopback(0, 2))));
