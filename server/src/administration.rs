@@ -226,6 +226,8 @@ pub struct Office<'a> {
     pub hasher: &'a Hasher,
     /// The time.
     pub clock: &'a Clock,
+    /// Fewest characters of a new password.
+    pub password_chars_min: usize,
 }
 
 /// A user in a list.
@@ -287,10 +289,7 @@ impl fmt::Display for Refusal {
             Self::BadName(reason) => f.write_str(reason),
             Self::NameTaken => f.write_str("there is a user of that name already"),
             Self::NoSuchUser => f.write_str("there is no user of that name; `latchkey user list` shows all"),
-            Self::WeakPassword(reasons) => {
-                let reasons: Vec<_> = reasons.iter().map(Weakness::to_string).collect();
-                f.write_str(&reasons.join(", and "))
-            }
+            Self::WeakPassword(reasons) => f.write_str(&Weakness::describe(reasons)),
             Self::NoSuchSession => f.write_str("there is no such session; `latchkey session list` shows all"),
             Self::Key(reason) | Self::Backup(reason) | Self::Replacement(reason) => f.write_str(reason),
             Self::TokensLive(until) => {
@@ -363,12 +362,12 @@ impl From<crate::hasher::Busy> for Refusal {
 /// # Errors
 /// [`Refusal`]; then nothing has changed.
 pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Result<Answer, Refusal> {
-    let Office { store, hasher, clock, .. } = *office;
+    let Office { store, clock, .. } = *office;
     let now = clock.now();
     match command {
         Command::AddUser { name, role, password } => {
             let name: Name = name.parse()?;
-            let password_hash = new_hash(hasher, &name, &password)?;
+            let password_hash = new_hash(office, &name, &password)?;
             let id = UserId(u64::from_ne_bytes(entropy::bytes()));
             let added =
                 store.write(move |writes| command::add_user(writes, id, &name, role, password_hash, now))?;
@@ -376,7 +375,7 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
         }
         Command::SetPassword { name, password } => {
             let name: Name = name.parse()?;
-            let password_hash = new_hash(hasher, &name, &password)?;
+            let password_hash = new_hash(office, &name, &password)?;
             change(store, move |writes| {
                 let event = Event::PasswordSet;
                 command::change_user(writes, &name, event, now, |user| user.password_hash = password_hash)
@@ -669,12 +668,12 @@ fn read_audit(store: &Store, log: Log, from: u64, limit: u64) -> Result<Answer, 
     Ok(Answer::Audit(rows))
 }
 
-fn new_hash(hasher: &Hasher, name: &Name, password: &Password) -> Result<PasswordHash, Refusal> {
-    let reasons = password.weaknesses(name);
+fn new_hash(office: &Office<'_>, name: &Name, password: &Password) -> Result<PasswordHash, Refusal> {
+    let reasons = password.weaknesses(name, office.password_chars_min);
     if !reasons.is_empty() {
         return Err(Refusal::WeakPassword(reasons));
     }
-    Ok(hasher.hash(password)?)
+    Ok(office.hasher.hash(password)?)
 }
 
 /// Runs a command on one user, where `false` means that there is none.

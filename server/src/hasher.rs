@@ -56,6 +56,8 @@ struct Pool {
     idle: Vec<Vec<Block>>,
     running: usize,
     waiting: usize,
+    #[cfg(test)]
+    runs: usize,
 }
 
 impl fmt::Debug for Hasher {
@@ -159,6 +161,10 @@ impl Hasher {
     fn leave(&self, memory: Vec<Block>) {
         let mut pool = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         pool.running -= 1;
+        #[cfg(test)]
+        {
+            pool.runs += 1;
+        }
         pool.idle.push(memory);
         drop(pool);
         self.freed.notify_one();
@@ -233,6 +239,28 @@ mod tests {
         let hasher = Hasher::new(1, Profile::LowMemory);
         let published = PasswordHash(published.to_owned());
         assert_eq!(hasher.verify(&password("password"), Some(&published)), Ok(true));
+    }
+
+    #[test]
+    fn every_verification_is_exactly_one_run() {
+        let hasher = Hasher::new(1, Profile::LowMemory);
+        let hash = hasher.hash(&password("correct horse")).unwrap();
+        let damaged = PasswordHash("$argon2id$".to_owned());
+        for (given, stored) in [
+            ("correct horse", Some(&hash)),
+            ("wrong horse", Some(&hash)),
+            ("", Some(&hash)),
+            ("correct horse", Some(&damaged)),
+            ("correct horse", None),
+            ("", None),
+        ] {
+            let before = hasher.state.lock().unwrap().runs;
+            hasher.verify(&password(given), stored).unwrap();
+            assert_eq!(hasher.state.lock().unwrap().runs, before + 1, "{given:?} {stored:?}");
+        }
+        let before = hasher.state.lock().unwrap().runs;
+        assert_eq!(hasher.upgrade(&password("correct horse"), &hash), Ok(None));
+        assert_eq!(hasher.state.lock().unwrap().runs, before, "a hash in force costs a log-in nothing more");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Passwords as people send them, and the rules a new one has to meet.
 
+mod common;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +12,11 @@ use crate::user::Name;
 /// Longest password in bytes, old or new.
 pub const PASSWORD_LEN_MAX: usize = 256;
 
-/// Fewest characters of a new password.
+/// Fewest characters of a new password, unless an administrator says otherwise.
 pub const PASSWORD_CHARS_MIN: usize = 15;
+
+/// What an administrator may say instead; fewer than eight are guessed in no time.
+pub const PASSWORD_CHARS_MIN_RANGE: std::ops::RangeInclusive<usize> = 8..=64;
 
 /// A password in clear text: wiped when dropped, shown to nobody.
 #[derive(Clone, Deserialize, Serialize)]
@@ -34,15 +39,20 @@ impl Password {
         self.0.len() > PASSWORD_LEN_MAX
     }
 
-    /// What keeps this from being the new password of `name`; empty when nothing does.
-    pub fn weaknesses(&self, name: &Name) -> Vec<Weakness> {
-        let folded = caseless::default_case_fold_str(&self.0);
-        let mut found = Vec::new();
-        if self.0.chars().count() < PASSWORD_CHARS_MIN {
-            found.push(Weakness::TooShort);
-        }
+    /// What keeps this from being the new password of `name`, of at least `chars_min` characters; empty when nothing
+    /// does.
+    pub fn weaknesses(&self, name: &Name, chars_min: usize) -> Vec<Weakness> {
+        // Nothing else is said of what is too long to be looked at.
         if self.is_too_long() {
-            found.push(Weakness::TooLong);
+            return vec![Weakness::TooLong];
+        }
+        let folded = Zeroizing::new(caseless::default_case_fold_str(&self.0));
+        let mut found = Vec::new();
+        if self.0.chars().count() < chars_min {
+            found.push(Weakness::TooShort(chars_min));
+        }
+        if common::is_common(&folded) {
+            found.push(Weakness::Common);
         }
         if folded.contains(name.folded()) {
             found.push(Weakness::ContainsName);
@@ -59,21 +69,43 @@ impl fmt::Debug for Password {
 
 /// What is wrong with a new password.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Weakness {
-    /// Fewer than [`PASSWORD_CHARS_MIN`] characters.
-    TooShort,
+    /// Fewer than so many characters.
+    TooShort(usize),
     /// More than [`PASSWORD_LEN_MAX`] bytes.
     TooLong,
+    /// A common password, or made of nothing but common ones, digits and signs.
+    Common,
     /// The user's name stands in it.
     ContainsName,
+}
+
+impl Weakness {
+    /// The weakness in one word, for programs.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::TooShort(_) => "too_short",
+            Self::TooLong => "too_long",
+            Self::Common => "common",
+            Self::ContainsName => "contains_name",
+        }
+    }
+
+    /// What is wrong, in one line.
+    pub fn describe(weaknesses: &[Self]) -> String {
+        let all: Vec<_> = weaknesses.iter().map(Self::to_string).collect();
+        all.join(", and ")
+    }
 }
 
 impl fmt::Display for Weakness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooShort => write!(f, "the password needs at least {PASSWORD_CHARS_MIN} characters"),
+            Self::TooShort(chars_min) => write!(f, "the password needs at least {chars_min} characters"),
             Self::TooLong => write!(f, "the password is longer than {PASSWORD_LEN_MAX} bytes"),
+            Self::Common => f.write_str(
+                "the password is a common one, or made of nothing but common ones, digits, signs and repetitions",
+            ),
             Self::ContainsName => f.write_str("the password contains the user name"),
         }
     }
@@ -84,25 +116,42 @@ mod tests {
     use super::*;
 
     fn weaknesses(password: &str) -> Vec<Weakness> {
-        Password::new(password.to_owned()).weaknesses(&"Zoë".parse().unwrap())
+        Password::new(password.to_owned()).weaknesses(&"Zoë".parse().unwrap(), PASSWORD_CHARS_MIN)
     }
 
     #[test]
     fn fifteen_characters_pass_and_fourteen_do_not_whatever_their_bytes() {
-        assert_eq!(weaknesses(&"ä".repeat(15)), []);
-        assert_eq!(weaknesses(&"ä".repeat(14)), [Weakness::TooShort]);
+        assert_eq!(weaknesses("äöüäßöüääöüßäöü"), []);
+        assert_eq!(weaknesses("äöüäßöüääöüßäö"), [Weakness::TooShort(15)]);
+    }
+
+    #[test]
+    fn the_fewest_characters_are_what_the_administrator_says() {
+        let password = Password::new("8 eights".to_owned());
+        let name = "Zoë".parse().unwrap();
+        assert_eq!(password.weaknesses(&name, 8), []);
+        assert_eq!(password.weaknesses(&name, 9), [Weakness::TooShort(9)]);
     }
 
     #[test]
     fn a_password_of_256_bytes_passes_and_of_257_does_not() {
-        assert_eq!(weaknesses(&"x".repeat(256)), []);
-        assert_eq!(weaknesses(&"x".repeat(257)), [Weakness::TooLong]);
+        let of_len =
+            |len: usize| (0..len).map(|n| char::from(b'a' + (n * n / 7 % 26) as u8)).collect::<String>();
+        assert_eq!(weaknesses(&of_len(256)), []);
+        assert_eq!(weaknesses(&of_len(257)), [Weakness::TooLong]);
     }
 
     #[test]
     fn a_password_must_not_contain_the_name_in_any_case() {
         assert_eq!(weaknesses("who is ZOË, really?"), [Weakness::ContainsName]);
-        assert_eq!(weaknesses("zoë"), [Weakness::TooShort, Weakness::ContainsName]);
+        assert_eq!(weaknesses("zoë"), [Weakness::TooShort(15), Weakness::ContainsName]);
+    }
+
+    #[test]
+    fn a_common_password_is_common_in_any_case_and_also_when_it_is_long_enough() {
+        assert_eq!(weaknesses("PassWord"), [Weakness::TooShort(15), Weakness::Common]);
+        assert_eq!(weaknesses("Password-2026-Sunshine"), [Weakness::Common]);
+        assert_eq!(weaknesses("passwordpassword"), [Weakness::Common]);
     }
 
     #[test]

@@ -169,8 +169,8 @@ impl Problem {
             detail: Option<&'a str>,
             action: Action,
             request_id: &'a str,
-            #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            reasons: &'a [Weakness],
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            reasons: Vec<&'static str>,
         }
         let document = Document {
             r#type: format!("urn:latchkey:{}", self.code.as_str()),
@@ -179,7 +179,7 @@ impl Problem {
             detail: self.detail.as_deref(),
             action: self.code.action(),
             request_id,
-            reasons: &self.reasons,
+            reasons: self.reasons.iter().map(|reason| reason.code()).collect(),
         };
         serde_json::to_vec(&document).expect("a struct of strings and numbers serialises")
     }

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use crate::gate::TrustedProxies;
 use crate::hasher::Profile;
 use crate::keys;
+use crate::password::{PASSWORD_CHARS_MIN, PASSWORD_CHARS_MIN_RANGE};
 use crate::session::Policy;
 use crate::site::PublicUrl;
 
@@ -83,6 +84,8 @@ settings! {
         "Connections at once";
     MAX_CONNECTIONS_PER_ADDRESS = "LATCHKEY_MAX_CONNECTIONS_PER_ADDRESS", "256", "1 to 65536",
         "Connections at once from one address; trusted proxies are exempt";
+    PASSWORD_MIN_CHARS = "LATCHKEY_PASSWORD_MIN_CHARS", "15", "8 to 64",
+        "Fewest characters of a new password";
     ARGON2_SLOTS = "LATCHKEY_ARGON2_SLOTS", "one a core", "1 to 64",
         "How many passwords are hashed at once";
     ARGON2_PROFILE = "LATCHKEY_ARGON2_PROFILE", "standard", "standard (19 MiB a hash) or low-memory (7 MiB)",
@@ -116,6 +119,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// Connections at once from one address.
     pub max_connections_per_address: usize,
+    /// Fewest characters of a new password.
+    pub password_chars_min: usize,
     /// Password hashes at once.
     pub argon2_slots: usize,
     /// Cost of a password hash.
@@ -208,6 +213,9 @@ impl Given {
             trusted_proxies: self.parsed(TRUSTED_PROXIES, trusted_proxies)?.unwrap_or_default(),
             max_connections: self.number(MAX_CONNECTIONS, 16..=65_536)?.unwrap_or(1024),
             max_connections_per_address: self.number(MAX_CONNECTIONS_PER_ADDRESS, 1..=65_536)?.unwrap_or(256),
+            password_chars_min: self
+                .number(PASSWORD_MIN_CHARS, PASSWORD_CHARS_MIN_RANGE)?
+                .unwrap_or(PASSWORD_CHARS_MIN),
             argon2_slots: self.number(ARGON2_SLOTS, 1..=64)?.unwrap_or_else(cores),
             argon2_profile: self.parsed(ARGON2_PROFILE, profile)?.unwrap_or(Profile::Standard),
             data,
@@ -362,6 +370,7 @@ mod tests {
         assert_eq!(settings.policy.grace_secs.to_string(), table(GRACE));
         assert_eq!(settings.policy.inactivity_secs.to_string(), table(INACTIVITY));
         assert_eq!(settings.policy.lifetime_secs.to_string(), table(LIFETIME));
+        assert_eq!(settings.password_chars_min.to_string(), table(PASSWORD_MIN_CHARS));
     }
 
     #[test]
@@ -373,6 +382,7 @@ mod tests {
             assert!(refusal(ACCESS_TTL, bad).contains("a whole number from 1 to 86400"), "{bad}");
         }
         assert!(refusal(ARGON2_SLOTS, "65").contains("from 1 to 64"));
+        assert!(refusal(PASSWORD_MIN_CHARS, "7").contains("from 8 to 64"));
     }
 
     #[test]

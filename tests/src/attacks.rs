@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
+
+use crate::http::connect;
 
 /// Where attackers come from, and where the good client does.
 const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 66));
@@ -138,6 +140,19 @@ impl Usage {
         Self { rss_kib: number("VmRSS:"), threads: number("Threads:"), descriptors }
     }
 
+    /// What a process holds once it is no more than this, or ten seconds later.
+    pub fn restored(self, pid: Option<u32>) -> Self {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let now = Self::of(pid);
+            let is_restored = now.threads <= self.threads && now.descriptors <= self.descriptors;
+            if is_restored || Instant::now() >= deadline {
+                return now;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     fn max(self, other: Self) -> Self {
         Self {
             rss_kib: self.rss_kib.max(other.rss_kib),
@@ -178,14 +193,7 @@ impl Attack {
                 thread::sleep(Duration::from_millis(20));
             }
         });
-        let deadline = Instant::now() + Duration::from_secs(10);
-        report.after = Usage::of(target.pid);
-        while Instant::now() < deadline
-            && (report.after.threads > before.threads || report.after.descriptors > before.descriptors)
-        {
-            thread::sleep(Duration::from_millis(50));
-            report.after = Usage::of(target.pid);
-        }
+        report.after = before.restored(target.pid);
         report.survived = good_request(target.address).is_ok();
         report
     }
@@ -200,15 +208,6 @@ fn good_request(address: SocketAddr) -> io::Result<()> {
     stream.read_to_end(&mut answer)?;
     let is_good = answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(b"ok\n");
     if is_good { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
-}
-
-fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
-    if to.ip().is_loopback() && to.is_ipv4() {
-        socket.bind(&SocketAddr::new(from, 0).into())?;
-    }
-    socket.connect_timeout(&to.into(), PATIENCE)?;
-    Ok(socket.into())
 }
 
 /// Connections of the attacker's; the server may refuse some, which is its right.

@@ -2,25 +2,46 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// A server that takes longer than this for one answer hangs.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A server that does not even accept for so long is deaf.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Connects from an address of one's own choice, as long as it is one of this machine: all of 127.0.0.0/8 is.
+pub fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    if to.ip().is_loopback() && to.is_ipv4() {
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+    }
+    socket.connect_timeout(&to.into(), CONNECT_TIMEOUT)?;
+    Ok(socket.into())
+}
+
+/// One of the 65,536 addresses that begin with 127 and `second`.
+pub fn loopback(second: u8, number: u16) -> IpAddr {
+    let [third, fourth] = number.to_be_bytes();
+    Ipv4Addr::new(127, second, third, fourth).into()
+}
 
 /// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
     head: String,
     body: Vec<u8>,
+    from: Option<IpAddr>,
 }
 
 impl Request {
     /// A request with any method.
     pub fn new(method: &str, path: &str) -> Self {
-        Self { head: format!("{method} {path} HTTP/1.1\r\n"), body: Vec::new() }
+        Self { head: format!("{method} {path} HTTP/1.1\r\n"), body: Vec::new(), from: None }
     }
 
     /// A GET.
@@ -31,6 +52,11 @@ impl Request {
     /// A POST.
     pub fn post(path: &str) -> Self {
         Self::new("POST", path)
+    }
+
+    /// A log-in.
+    pub fn login(name: &str, password: &str) -> Self {
+        Self::post("/api/auth/login").json(&json!({"username": name, "password": password}))
     }
 
     /// A DELETE.
@@ -64,6 +90,13 @@ impl Request {
         self.field("Content-Type", content_type)
     }
 
+    /// Lets it come from another address of this machine, when it gets a connection of its own.
+    #[must_use]
+    pub fn from(mut self, address: IpAddr) -> Self {
+        self.from = Some(address);
+        self
+    }
+
     /// Sends it and reads the whole answer.
     pub fn send(self, address: SocketAddr) -> Answer {
         self.try_send(address).unwrap()
@@ -71,20 +104,66 @@ impl Request {
 
     /// Sends it to a server that may not be there, or may go away before it has answered.
     pub fn try_send(self, address: SocketAddr) -> io::Result<Answer> {
-        let mut stream = TcpStream::connect(address)?;
+        let mut stream = match self.from {
+            Some(from) => connect(from, address)?,
+            None => TcpStream::connect(address)?,
+        };
         stream.set_read_timeout(Some(TIMEOUT))?;
-        let mut head = self.head;
+        stream.write_all(&self.field("Connection", "close").to_bytes(address))?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes)?;
+        Answer::parse(&bytes).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// The bytes that are sent, with the fields every request to `address` needs.
+    pub fn to_bytes(&self, address: SocketAddr) -> Vec<u8> {
+        let mut head = self.head.clone();
         if !head.contains("\r\nHost:") {
             write!(head, "Host: {address}\r\n").unwrap();
         }
         if !head.contains("\r\nContent-Length:") && !head.contains("\r\nTransfer-Encoding:") {
             write!(head, "Content-Length: {}\r\n", self.body.len()).unwrap();
         }
-        head += "Connection: close\r\n\r\n";
-        stream.write_all(&[head.as_bytes(), &self.body].concat())?;
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes)?;
-        Answer::parse(&bytes).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        [head.as_bytes(), b"\r\n", &self.body].concat()
+    }
+}
+
+/// A connection that is used again for the next request, and made anew when the server has ended it.
+#[derive(Debug)]
+pub struct Connection {
+    from: IpAddr,
+    to: SocketAddr,
+    stream: Option<TcpStream>,
+}
+
+impl Connection {
+    /// Will connect from one address to another.
+    pub fn new(from: IpAddr, to: SocketAddr) -> Self {
+        Self { from, to, stream: None }
+    }
+
+    /// Connects now, so that the next request does not have to.
+    pub fn open(&mut self) -> io::Result<&mut TcpStream> {
+        if self.stream.is_none() {
+            let stream = connect(self.from, self.to)?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            self.stream = Some(stream);
+        }
+        Ok(self.stream.as_mut().expect("it was just made"))
+    }
+
+    /// Sends a request and reads its answer.
+    pub fn send(&mut self, request: &Request) -> io::Result<Answer> {
+        let bytes = request.to_bytes(self.to);
+        let answer = self.open().and_then(|stream| {
+            stream.write_all(&bytes)?;
+            Answer::read(stream)
+        });
+        if !answer.as_ref().is_ok_and(|answer| answer.field("connection").is_none()) {
+            self.stream = None;
+        }
+        answer
     }
 }
 
@@ -100,6 +179,25 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Reads one answer and nothing after it; its request was no HEAD.
+    fn read(stream: &mut TcpStream) -> io::Result<Self> {
+        let (mut bytes, mut room) = (Vec::new(), [0; 4096]);
+        loop {
+            if let Some(head_len) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+                let head = String::from_utf8_lossy(&bytes[..head_len]).to_ascii_lowercase();
+                let length =
+                    head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+                if bytes.len() >= head_len + 4 + length.unwrap_or(0) {
+                    return Self::parse(&bytes).ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            match stream.read(&mut room)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                len => bytes.extend_from_slice(&room[..len]),
+            }
+        }
+    }
+
     /// `None` when it is cut short.
     fn parse(bytes: &[u8]) -> Option<Self> {
         let text = String::from_utf8(bytes.to_vec()).expect("our answers are UTF-8");
@@ -155,5 +253,13 @@ impl Answer {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.problem(), (code.to_owned(), action.to_owned()), "{self:?}");
         assert_eq!(self.field("www-authenticate").is_some(), status == 401, "{self:?}");
+    }
+
+    /// Asserts that too many have failed, and that it says when to come back.
+    #[track_caller]
+    pub fn assert_throttled(&self) {
+        self.assert_refused(429, "throttled", "wait");
+        let secs = self.field("retry-after").and_then(|secs| secs.parse().ok());
+        assert!(secs.is_some_and(|secs: u64| (1..=60).contains(&secs)), "{self:?}");
     }
 }

@@ -4,4 +4,5 @@
 pub mod attacks;
 pub mod client;
 pub mod http;
+pub mod refresher;
 pub mod server;

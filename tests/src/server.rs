@@ -8,7 +8,6 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tempfile::TempDir;
 
 use crate::http::{Answer, Request};
@@ -18,6 +17,12 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 /// How long a child may take for what it normally does in milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The server to measure: the one of `LATCHKEY_TEST_PROGRAM`, such as the released one, or else the one built with the
+/// tests.
+pub fn program_to_measure(built: &str) -> String {
+    std::env::var("LATCHKEY_TEST_PROGRAM").unwrap_or(built.to_owned())
+}
 
 /// How a server is started.
 #[derive(Debug)]
@@ -114,9 +119,14 @@ impl Server {
 
     /// Asks the server to stop with SIGTERM; returns its exit code.
     pub fn stop(&mut self) -> Option<i32> {
+        self.terminate();
+        self.wait()
+    }
+
+    /// Sends SIGTERM and does not wait.
+    pub fn terminate(&self) {
         let killed = Command::new("kill").arg(self.pid().to_string()).status().unwrap();
         assert!(killed.success());
-        self.wait()
     }
 
     /// Waits until the server has ended, and returns its exit code.
@@ -147,6 +157,13 @@ impl Server {
     /// The data folder.
     pub fn data(&self) -> PathBuf {
         self.folder().join("latchkey-data")
+    }
+
+    /// Sets `LATCHKEY_{name}` for the next start.
+    pub fn set(&mut self, name: &str, value: impl ToString) {
+        let name = format!("LATCHKEY_{name}");
+        self.setup.settings.retain(|(known, _)| *known != name);
+        self.setup.settings.push((name, value.to_string()));
     }
 
     /// From now on no file may grow past so many KiB, as on a full disk; `None` lifts the limit.
@@ -197,7 +214,7 @@ impl Server {
 
     /// Tries to sign in with the given password.
     pub fn try_login(&self, name: &str, password: &str) -> Answer {
-        self.send(Request::post("/api/auth/login").json(&json!({"username": name, "password": password})))
+        self.send(Request::login(name, password))
     }
 
     /// Signs in as a browser does.

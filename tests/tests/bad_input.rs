@@ -42,6 +42,7 @@ fn malformed_json_is_400_and_echoes_nothing() {
         r#"{"username": "alice", "username": "bob", "password": "hunter2hunter2hunter2"}"#,
         r#"{"username": "alice", "password": "hunter2hunter2hunter2"} trailing"#,
         r#"{"username": "alice", "password": "hunter2hunter2hunter2", "delivery": "pigeon"}"#,
+        r#"{"username": "alice", "password": "hunter2hunter2hunter2", "delivery": {"body": null}}"#,
         r#"["alice", "hunter2hunter2hunter2"]"#,
         r#" ["alice", "hunter2hunter2hunter2", "body"]"#,
         r#"{"username": "alice", "password": "\ud83d"}"#,

@@ -198,3 +198,18 @@ fn sigterm_stops_the_server_in_order() {
     assert_eq!(server.stop(), Some(0));
     assert!(server.log().contains("stopping"));
 }
+
+#[test]
+fn the_shortest_password_is_a_setting_with_and_without_a_server() {
+    let mut server = Setup::new(SERVER).with("PASSWORD_MIN_CHARS", 8).stopped();
+    let add = |server: &Server, name: &str, password: &str| {
+        server.run_with_input(&["user", "add", name, "--password-stdin"], password)
+    };
+    assert_fails(&add(&server, "ann", "7 signs"), "at least 8 characters");
+    assert_fails(&add(&server, "ann", "sunshine"), "a common one");
+    printed(&add(&server, "ann", "8 signs."));
+    server.start();
+    assert_fails(&add(&server, "ben", "7 signs"), "at least 8 characters");
+    printed(&add(&server, "ben", "8 signs."));
+    assert_eq!(server.try_login("ben", "8 signs.").status, 200);
+}

@@ -13,10 +13,6 @@ fn server_with_alice() -> Server {
     server
 }
 
-fn login_request(name: &str, password: &str) -> Request {
-    Request::post("/api/auth/login").json(&json!({"username": name, "password": password}))
-}
-
 fn without_request_id(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     let mut body = answer.json();
     body["request_id"] = Value::Null;
@@ -142,7 +138,7 @@ fn escaped_and_non_bmp_characters_are_the_characters_they_stand_for() {
 fn a_session_presented_with_a_log_in_ends() {
     let server = server_with_alice();
     let first = server.login("alice");
-    let again = login_request("alice", PASSWORD).field("Cookie", &server.cookie(&first.refresh));
+    let again = Request::login("alice", PASSWORD).field("Cookie", &server.cookie(&first.refresh));
     let second = Tokens::from(&server.send(again));
     server.refresh(&first.refresh, None).assert_refused(401, "session_ended", "login");
     assert_eq!(server.refresh(&second.refresh, None).status, 200);
@@ -254,7 +250,7 @@ fn sessions_lists_the_living_ones_with_the_current_marked() {
     server.add_user("bob");
     let _foreign = server.login("bob");
     let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
-    let older = Tokens::from(&server.send(login_request("alice", PASSWORD).field("User-Agent", firefox)));
+    let older = Tokens::from(&server.send(Request::login("alice", PASSWORD).field("User-Agent", firefox)));
     let current = server.login("alice");
     let list = server.get("/api/auth/sessions", &current.access).json();
     let list = list.as_array().unwrap();
@@ -316,10 +312,12 @@ fn a_password_change_keeps_this_session_and_ends_the_others() {
         ("fourteen chars", "too_short"),
         ("I am Alice, you see", "contains_name"),
         (&"x".repeat(257), "too_long"),
+        ("Password-2026-Sunshine", "common"),
     ] {
         let answer = change(PASSWORD, weak);
         answer.assert_refused(422, "weak_password", "none");
         assert_eq!(answer.json()["reasons"], json!([reason]));
+        assert!(answer.json()["detail"].as_str().unwrap().starts_with("the password "), "{answer:?}");
     }
     assert_eq!(server.get("/api/me", &there.access).status, 200, "nothing has changed yet");
 
@@ -369,12 +367,12 @@ fn a_listed_origin_may_call_and_is_told_so() {
     let preflight = server.send(from_app(Request::new("OPTIONS", "/api/auth/login")));
     assert_eq!(preflight.status, 204);
     assert_eq!(preflight.field("access-control-allow-methods"), Some("POST"));
-    let answer = server.send(from_app(login_request("alice", PASSWORD)));
+    let answer = server.send(from_app(Request::login("alice", PASSWORD)));
     assert_eq!(answer.status, 200);
     assert_eq!(answer.field("access-control-allow-origin"), Some(app));
     assert_eq!(answer.field("access-control-allow-credentials"), Some("true"));
     assert_eq!(answer.field("vary"), Some("Origin"));
-    let other = login_request("alice", PASSWORD).field("Origin", "https://app.example.com:444");
+    let other = Request::login("alice", PASSWORD).field("Origin", "https://app.example.com:444");
     server.send(other).assert_refused(403, "cross_site", "none");
 }
 

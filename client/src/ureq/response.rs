@@ -70,27 +70,32 @@ impl Response {
 
     /// The problem document, if this is one and it is of Latchkey's making.
     pub fn problem(&self) -> Option<Problem> {
+        Problem::read(&self.content_type, &self.body)
+    }
+}
+
+impl Problem {
+    /// Reads an answer's body, if it is of Latchkey's making going by its media type and its `type`.
+    pub fn read(content_type: &str, body: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Document {
             r#type: String,
             action: Option<String>,
         }
-        if !self.is_of("application/problem+json") {
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        // serde would read an array as the document, member by member.
+        let is_object = body.trim_ascii_start().first() == Some(&b'{');
+        if !media_type.eq_ignore_ascii_case("application/problem+json") || !is_object {
             return None;
         }
-        let document: Document = serde_json::from_slice(&self.body).ok()?;
+        let document: Document = serde_json::from_slice(body).ok()?;
         let code = document.r#type.strip_prefix(PROBLEM_TYPE_PREFIX)?;
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         let is_code = !code.is_empty() && code.len() <= CODE_LEN_MAX && code.bytes().all(plain);
-        is_code.then(|| Problem {
+        is_code.then(|| Self {
             code: code.to_owned(),
             advice: document.action.as_deref().and_then(Advice::parse),
         })
-    }
-
-    fn is_of(&self, media_type: &str) -> bool {
-        let before_parameters = self.content_type.split(';').next().unwrap_or_default();
-        before_parameters.trim().eq_ignore_ascii_case(media_type)
     }
 }
 
@@ -139,6 +144,7 @@ mod tests {
             ("application/problem+json", r#"{"type":"urn:latchkey:"}"#),
             ("application/problem+json", r#"{"type":"urn:latchkey:a\u001b[31m"}"#),
             ("application/problem+json", r#"{"title":"urn:latchkey:invalid_token"}"#),
+            ("application/problem+json", r#"["urn:latchkey:invalid_token", "refresh"]"#),
             ("application/problem+json", "<html>"),
             ("application/problem+json", ""),
         ] {

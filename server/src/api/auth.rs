@@ -12,7 +12,7 @@ use crate::command::{self, Refreshed, SignIn};
 use crate::entropy;
 use crate::label;
 use crate::metrics::Count;
-use crate::password::Password;
+use crate::password::{Password, Weakness};
 use crate::problem::{Code, Problem};
 use crate::session::{
     self, Decision, Declined, EndReason, Presented, Repetition, Rotation, Session, SessionId,
@@ -24,24 +24,40 @@ use crate::user::{NAME_LEN_MAX, Name, Role, User, UserId};
 /// Lengths of an `Idempotency-Key` in visible ASCII characters.
 const RETRY_KEY_LEN: std::ops::RangeInclusive<usize> = 16..=64;
 
-#[derive(Deserialize)]
+/// The body of a log-in.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LoginBody {
-    username: String,
-    password: Password,
+pub struct LoginBody {
+    /// The name as it was typed.
+    pub username: String,
+    /// The password.
+    pub password: Password,
     #[serde(default)]
     delivery: Delivery,
 }
 
 /// Where the refresh token goes.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize)]
+#[serde(try_from = "String")]
 enum Delivery {
     /// Into the httpOnly cookie, where no script can read it.
     #[default]
     Cookie,
     /// Into the body, for clients that are no browsers.
     Body,
+}
+
+/// Left to itself, serde would take `{"body": null}` as well.
+impl TryFrom<String> for Delivery {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "cookie" => Ok(Self::Cookie),
+            "body" => Ok(Self::Body),
+            _ => Err("the delivery is neither cookie nor body"),
+        }
+    }
 }
 
 /// The answer to a log-in or a refresh.
@@ -231,9 +247,10 @@ pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Answer
     if !is_right? {
         return Err(Code::WrongPassword.into());
     }
-    let reasons = body.new.weaknesses(&name);
+    let reasons = body.new.weaknesses(&name, app.password_chars_min);
     if !reasons.is_empty() {
-        return Err(Problem { reasons, ..Code::WeakPassword.into() });
+        let problem = Problem::new(Code::WeakPassword, Weakness::describe(&reasons));
+        return Err(Problem { reasons, ..problem });
     }
     let new = app.hasher.hash(&body.new)?;
     let (id, now) = (principal.id, app.clock.now());

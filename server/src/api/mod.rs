@@ -26,7 +26,7 @@ use crate::site::{self, PublicUrl};
 use crate::store::{Store, StoreError};
 use crate::throttle::Throttle;
 use crate::web;
-pub use auth::is_retry_key;
+pub use auth::{LoginBody, is_retry_key};
 pub use message::{BODY_LEN_MAX, Method, Request, Response};
 use outcome::{Answer, Finish};
 pub use outcome::{Commit, Committed, Outcome};
@@ -40,6 +40,8 @@ pub struct App {
     pub keys: KeyRing,
     /// Verifies passwords.
     pub hasher: Hasher,
+    /// Fewest characters of a new password.
+    pub password_chars_min: usize,
     /// The time.
     pub clock: Clock,
     /// How long sessions live.
@@ -116,7 +118,13 @@ pub fn lane_of(method: &str, target: &str) -> Lane {
 impl App {
     /// What administration works with.
     pub fn office(&self) -> Office<'_> {
-        Office { store: &self.store, keys: &self.keys, hasher: &self.hasher, clock: &self.clock }
+        Office {
+            store: &self.store,
+            keys: &self.keys,
+            hasher: &self.hasher,
+            clock: &self.clock,
+            password_chars_min: self.password_chars_min,
+        }
     }
 
     /// Whether the system clock is too far behind the time the store has seen.

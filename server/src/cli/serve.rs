@@ -127,6 +127,7 @@ fn assemble(settings: &Settings, opened: Opened, address: SocketAddr) -> Result<
         store: opened.store,
         keys: KeyRing::new(settings.key_file.clone(), opened.keys),
         hasher: Hasher::new(settings.argon2_slots, settings.argon2_profile),
+        password_chars_min: settings.password_chars_min,
         policy: settings.policy,
         tokens: TokenTerms { issuer, audience, access_ttl_secs: settings.access_ttl_secs },
         cookie: RefreshCookie::new(&public_url),

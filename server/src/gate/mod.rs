@@ -39,7 +39,7 @@ use parse::{Parsed, Refusal};
 pub use proxies::TrustedProxies;
 
 /// How long a stop waits for requests that are being received, answered or sent, in milliseconds.
-const STOP_PATIENCE_MS: u64 = 4_000;
+const STOP_PATIENCE_MS: u64 = 3_500;
 
 /// How long accepting pauses when descriptors have run out, in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;

@@ -1,0 +1,197 @@
+//! How long a refused log-in takes does not tell why it was refused: a rank test over interleaved rounds finds nothing,
+//! and finds what was planted.
+//!
+//! Every attempt comes from an address of its own and names an account of its own, so that none is throttled. `.ci/full`
+//! does three hundred rounds with the released server.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use latchkey::command;
+use latchkey::hasher::{Hasher, Profile};
+use latchkey::password::Password;
+use latchkey::store::{self, Store};
+use latchkey::time::UnixMillis;
+use latchkey::user::{Name, PasswordHash, Role, UserId};
+use latchkey_tests::http::{Connection, Request, loopback};
+use latchkey_tests::server::{PASSWORD, Server, Setup, program_to_measure};
+
+const SERVER: &str = env!("CARGO_BIN_EXE_server-under-test");
+
+/// A normal deviate beyond this on either side has a probability of 1e-4.
+const Z_MAX: f64 = 3.89;
+
+/// What is attempted, and the status it gets.
+struct Kind {
+    name: &'static str,
+    request: fn(u16) -> Request,
+    status: u16,
+}
+
+/// What nobody may tell apart.
+const REFUSED: [Kind; 4] = [
+    Kind { name: "unknown", request: |n| Request::login(&format!("nobody-{n}"), PASSWORD), status: 401 },
+    Kind {
+        name: "wrong",
+        request: |n| Request::login(&format!("wrong-{n}"), "wrong wrong wrong"),
+        status: 401,
+    },
+    Kind { name: "disabled", request: |n| Request::login(&format!("disabled-{n}"), PASSWORD), status: 401 },
+    Kind { name: "empty", request: |n| Request::login(&format!("empty-{n}"), ""), status: 401 },
+];
+
+/// What is planted: accounts whose hash takes three passes instead of five, and a refusal before any hash.
+const PLANTED: [Kind; 2] = [
+    Kind {
+        name: "three passes",
+        request: |n| Request::login(&format!("weak-{n}"), "wrong wrong wrong"),
+        status: 401,
+    },
+    Kind { name: "malformed", request: |n| Request::login(&"n".repeat(65), &n.to_string()), status: 400 },
+];
+
+/// A server with `rounds` accounts of each kind, put into its store while it was stopped.
+fn server_with_accounts(rounds: u16) -> Server {
+    let mut server = Setup::new(&program_to_measure(SERVER)).with("ARGON2_PROFILE", "low-memory").start();
+    server.stop();
+    let hash = Hasher::new(1, Profile::LowMemory).hash(&Password::new(PASSWORD.to_owned())).unwrap();
+    let weak = PasswordHash(hash.0.replace(",t=5,", ",t=3,"));
+    assert_ne!(weak, hash);
+    let store = Store::open(&server.data().join(store::FILE_NAME), |_| {}).unwrap();
+    let added = store.write(move |writes| {
+        let mut id = 0;
+        for number in 0..rounds {
+            for (kind, hash) in [("wrong", &hash), ("disabled", &hash), ("empty", &hash), ("weak", &weak)] {
+                let name: Name = format!("{kind}-{number}").parse().unwrap();
+                id += 1;
+                let (id, now) = (UserId(id), UnixMillis(1));
+                command::add_user(writes, id, &name, Role::User, hash.clone(), now)?;
+                if kind == "disabled" {
+                    let mut user = writes.user(id)?.unwrap();
+                    user.disabled = true;
+                    writes.put_user(id, &user)?;
+                }
+            }
+        }
+        Ok(())
+    });
+    added.unwrap();
+    drop(store);
+    server.start();
+    server
+}
+
+/// The microseconds from the last byte of a request to its answer.
+fn time(kind: &Kind, number: u16, from: IpAddr, to: SocketAddr) -> f64 {
+    let mut connection = Connection::new(from, to);
+    connection.open().unwrap();
+    let request = (kind.request)(number);
+    let begin = Instant::now();
+    let answer = connection.send(&request).unwrap();
+    let took = begin.elapsed();
+    assert_eq!(answer.status, kind.status, "{}: {answer:?}", kind.name);
+    took.as_secs_f64() * 1e6
+}
+
+/// Times of every kind, in rounds that take the kinds in another order each.
+fn measure(rounds: u16) -> Vec<(&'static str, Vec<f64>)> {
+    let server = server_with_accounts(rounds);
+    let kinds: Vec<&Kind> = REFUSED.iter().chain(&PLANTED).collect();
+    let mut times = vec![Vec::new(); kinds.len()];
+    let mut random = Random(20_261_123);
+    let mut place = 0;
+    // The first log-in takes the memory of the pool.
+    for number in 0..4 {
+        time(&REFUSED[0], 10_000 + number, loopback(4, number), server.address());
+    }
+    for round in 0..rounds {
+        for index in random.shuffled(kinds.len()) {
+            times[index].push(time(kinds[index], round, loopback(5, place), server.address()));
+            place += 1;
+        }
+    }
+    kinds.iter().map(|kind| kind.name).zip(times).collect()
+}
+
+/// A fixed sequence, so that every run takes the kinds in the same order (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+
+    fn shuffled(&mut self, len: usize) -> Vec<usize> {
+        let mut order: Vec<_> = (0..len).collect();
+        for last in (1..len).rev() {
+            order.swap(last, self.below(last + 1));
+        }
+        order
+    }
+}
+
+/// The rank sum of Mann and Whitney as a normal deviate: how surely `ours` are shorter or longer than `theirs`.
+///
+/// Ranks do not care how far off the one is that was interrupted. Rounds are interleaved, so a machine that is slow
+/// for a while slows all kinds.
+fn deviate(ours: &[f64], theirs: &[f64]) -> f64 {
+    let (n, m) = (ours.len() as f64, theirs.len() as f64);
+    let wins =
+        |one: f64| theirs.iter().map(|&other| f64::from(one > other) + f64::from(one == other) / 2.0).sum();
+    let u: f64 = ours.iter().map(|&one| -> f64 { wins(one) }).sum();
+    (u - n * m / 2.0) / (n * m * (n + m + 1.0) / 12.0).sqrt()
+}
+
+fn median(times: &[f64]) -> f64 {
+    let mut times = times.to_vec();
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// Asserts that refused log-ins cannot be told apart in so many rounds, and that what is planted can.
+fn compare(rounds: u16) {
+    let begin = Instant::now();
+    let times = measure(rounds);
+    println!("{rounds} rounds in {:.1} s", begin.elapsed().as_secs_f64());
+    println!("{:<14} {:>9}  z against each of the first four", "log-in", "median µs");
+    for (name, ours) in &times {
+        let against = times[..4].iter().map(|(_, theirs)| format!("{:>6.2}", deviate(ours, theirs)));
+        println!("{name:<14} {:>9.0}  {}", median(ours), against.collect::<Vec<_>>().join(" "));
+    }
+    let (refused, planted) = times.split_at(REFUSED.len());
+    for (index, (name, ours)) in refused.iter().enumerate() {
+        for (other, theirs) in &refused[..index] {
+            let z = deviate(ours, theirs);
+            assert!(z.abs() < Z_MAX, "{name} and {other} can be told apart: z = {z:.1}");
+        }
+    }
+    for (name, ours) in planted {
+        let z = deviate(ours, &refused[1].1);
+        assert!(z < -Z_MAX, "{name} was planted and not found: z = {z:.1}");
+    }
+}
+
+#[test]
+fn refused_log_ins_take_the_same_time() {
+    compare(60);
+}
+
+#[test]
+#[ignore = "half a minute, in .ci/full"]
+fn refused_log_ins_take_the_same_time_in_three_hundred_rounds() {
+    compare(300);
+}
+
+#[test]
+fn the_rank_test_knows_equal_from_shifted() {
+    let mut random = Random(1);
+    let mut noise = || (0..300).map(|_| random.below(1000) as f64).collect::<Vec<_>>();
+    let (ours, theirs) = (noise(), noise());
+    assert!(deviate(&ours, &theirs).abs() < Z_MAX);
+    let shifted: Vec<_> = ours.iter().map(|time| time + 150.0).collect();
+    assert!(deviate(&shifted, &theirs) > Z_MAX);
+    assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+}
