@@ -92,7 +92,8 @@ pub fn read(bytes: &[u8]) -> Option<Arrived<'_>> {
         if line.is_empty() {
             return Some(Arrived { sender, fields, body: rest });
         }
-        fields.push(line.split_once(": ")?);
+        let (name, value) = line.split_at(memchr::memchr(b':', line.as_bytes())?);
+        fields.push((name, value.strip_prefix(": ")?));
     }
 }
 
