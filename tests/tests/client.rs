@@ -69,7 +69,7 @@ fn kill_9_of_the_server_between_two_requests_does_not_end_the_session() {
         assert_eq!(client.run(&["get", "/api/me"]).code, Some(0));
         server.kill();
         let offline = client.run(&["get", "/api/me"]);
-        assert_eq!(offline.code, Some(1), "offline is not signed out: {offline:?}");
+        assert_eq!(offline.code, Some(4), "offline is not signed out: {offline:?}");
         server.start();
     }
     assert_eq!(client.run(&["get", "/api/me"]).code, Some(0));
