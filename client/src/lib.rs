@@ -69,6 +69,6 @@ pub use crate::session::{
 };
 #[cfg(feature = "ureq")]
 pub use crate::ureq::{
-    AddressError, Builder, Client, Clock, DamagedRecord, Error, Event, FileStore, Identity, MemoryStore,
-    OpenStore, Origin, Problem, Response, Saved, SessionStore, StoreError, SystemClock,
+    AccessToken, AddressError, Builder, Client, Clock, DamagedRecord, Error, Event, FileStore, Identity,
+    MemoryStore, OpenStore, Origin, Problem, Response, Saved, SessionStore, StoreError, SystemClock,
 };

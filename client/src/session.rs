@@ -353,9 +353,14 @@ impl Request {
     /// the advice.
     ///
     /// The first 401 is worth a refresh, unless the server itself advises something else. The second is the
-    /// answer.
+    /// answer. So is a stranger's, met with an access token that this very request had waited for: a newer one
+    /// would not please him, and each needless rotation outdates what may still be travelling.
     pub fn answered(&mut self, status: u16, advice: Option<Advice>) -> Verdict {
-        let curable = status == 401 && matches!(advice, None | Some(Advice::Refresh));
+        let curable = match advice {
+            Some(advice) => advice == Advice::Refresh,
+            None => !self.took_part,
+        };
+        let curable = status == 401 && curable;
         if !curable || self.repeated {
             return Verdict::Return;
         }

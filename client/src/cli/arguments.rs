@@ -7,12 +7,34 @@ use clap::{Args, Parser, Subcommand};
 /// Below the options of a command stand those of all commands.
 const LAST: usize = 100;
 
-const AFTER_HELP: &str = "\
-The access token stays in memory. The refresh token is kept in the state file, which only its owner can read, so each \
-run goes on in the same session; several runs may share one file. Environment variables named LATCHKEY_* are the \
-server's and are not read.
+/// Bytes of the name of an account.
+const ACCOUNT_LEN_MAX: usize = 64;
 
-Exit status: 0 done, 1 an error or no network (the session is kept), 2 wrong usage, 3 not signed in.";
+const AFTER_HELP: &str = "\
+The access token stays in memory. The refresh token is kept in NAME.json, which only its owner can read, in the folder \
+latchkey-client of $XDG_STATE_HOME or ~/.local/state (of ~/Library/Application Support on macOS), so each run goes on in \
+the same session; several runs may share one file. Environment variables named LATCHKEY_* are the server's and are not \
+read.
+
+Examples:
+  latchkey-client login http://127.0.0.1:8080 --user alice
+  latchkey-client get /api/me
+  latchkey-client post /api/auth/password --data '{\"current\": \"...\", \"new\": \"...\"}'
+  curl -H \"Authorization: Bearer $(latchkey-client token)\" http://127.0.0.1:8080/api/me
+
+Exit status: 0 done, 1 refused or another error, 2 wrong usage, 3 not signed in, 4 offline or asked to wait; the session \
+is kept in all cases but 3.";
+
+/// A name that can be a file's.
+fn account(name: &str) -> Result<String, &'static str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".@_-".contains(&byte);
+    let is_name = (1..=ACCOUNT_LEN_MAX).contains(&name.len()) && name.bytes().all(plain);
+    if is_name && !name.starts_with('.') {
+        Ok(name.to_owned())
+    } else {
+        Err("1 to 64 letters, digits and .@_-, not beginning with a dot")
+    }
+}
 
 /// Sign in to a Latchkey server and send requests that stay signed in
 #[derive(Parser)]
@@ -22,8 +44,17 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, display_order = LAST)]
     pub(super) trace: bool,
 
-    /// Where the session is kept [default: latchkey-client/session.json in $XDG_STATE_HOME or ~/.local/state]
-    #[arg(long, global = true, display_order = LAST, value_name = "FILE")]
+    /// Print results and errors as JSON, one object a line
+    #[arg(long, global = true, display_order = LAST)]
+    pub(super) json: bool,
+
+    /// Which of several sessions to use; letters, digits and `.@_-`
+    #[arg(long, global = true, display_order = LAST, value_name = "NAME", value_parser = account)]
+    #[arg(default_value = "session")]
+    pub(super) account: String,
+
+    /// Keep the session in this file instead of the folder for state
+    #[arg(long, global = true, display_order = LAST, value_name = "FILE", conflicts_with = "account")]
     pub(super) state: Option<PathBuf>,
 
     #[command(subcommand)]
@@ -36,6 +67,10 @@ pub(super) enum Command {
     Login(Login),
     /// Print the answer to a GET request
     Get(Get),
+    /// Post --data or standard input, and print the answer
+    Post(Post),
+    /// Print an access token that has not expired, for curl and the like
+    Token,
     /// End the session at the server and forget it
     Logout(Logout),
     /// Print who is signed in, and where, without asking the server
@@ -70,6 +105,21 @@ pub(super) struct Get {
     /// Stop after so many times [default: never]
     #[arg(long, value_name = "N", requires = "every", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) repeat: Option<u64>,
+}
+
+#[derive(Args)]
+pub(super) struct Post {
+    /// A path at the server that was signed in to, or a full address of it
+    #[arg(value_name = "URL")]
+    pub(super) target: String,
+
+    /// What to post; without it, standard input
+    #[arg(long, value_name = "TEXT")]
+    pub(super) data: Option<String>,
+
+    /// What it is
+    #[arg(long, value_name = "TYPE", default_value = "application/json")]
+    pub(super) content_type: String,
 }
 
 #[derive(Args)]

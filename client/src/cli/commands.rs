@@ -1,37 +1,42 @@
 //! What the commands do.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, Read};
 use std::thread;
 use std::time::Duration;
 
-use crate::{Client, Error, FileStore, Identity, Origin, Response};
+use crate::{Client, Error, FileStore, Origin, Response};
 
-use super::arguments::{Arguments, Command, Get, Login, Logout};
+use super::arguments::{Arguments, Command, Get, Login, Logout, Post};
+use super::show::Show;
 use super::trouble::Trouble;
 use super::{password, state};
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Trouble> {
-    let client = client(&arguments)?;
+/// The longest body that is posted, in bytes: it has to be held in memory, for it may be sent twice.
+const BODY_LEN_MAX: u64 = 1024 * 1024;
+
+pub(crate) fn run(arguments: Arguments, show: Show) -> Result<(), Trouble> {
+    let client = client(&arguments, show)?;
     match arguments.command {
-        Command::Login(options) => login(&client, &options),
-        Command::Get(options) => get(&client, &options),
-        Command::Logout(options) => logout(&client, &options),
-        Command::Status => status(&client),
+        Command::Login(options) => login(&client, &options, show),
+        Command::Get(options) => get(&client, &options, show),
+        Command::Post(options) => post(&client, &options, show),
+        Command::Token => token(&client, show),
+        Command::Logout(options) => logout(&client, &options, show),
+        Command::Status => show.status(client.identity().as_ref()),
     }
 }
 
 /// A client that waits for the 401: a person who asks for a trace wants to see the whole cycle.
-fn client(arguments: &Arguments) -> Result<Client, Trouble> {
-    let file = state::file(arguments.state.as_deref())?;
+fn client(arguments: &Arguments, show: Show) -> Result<Client, Trouble> {
+    let file = state::file(arguments.state.as_deref(), &arguments.account)?;
     let mut builder = Client::builder().store(FileStore::new(file)).reactive();
     if arguments.trace {
-        // A reader that went away is no reason to stop.
-        builder = builder.trace(|event| drop(writeln!(io::stderr(), "{event}")));
+        builder = builder.trace(move |event| show.event(&event.to_string()));
     }
     Ok(builder.build()?)
 }
 
-fn login(client: &Client, options: &Login) -> Result<(), Trouble> {
+fn login(client: &Client, options: &Login, show: Show) -> Result<(), Trouble> {
     // Before anybody types a password.
     Origin::parse(&options.server).and_then(|origin| origin.check_reachable()).map_err(Error::from)?;
     let password = if options.password_stdin {
@@ -39,22 +44,20 @@ fn login(client: &Client, options: &Login) -> Result<(), Trouble> {
     } else {
         password::from_terminal(&options.user, &options.server)
     }?;
-    let identity = client.login(&options.server, &options.user, &password)?;
-    print(signed_in(&identity).as_bytes())
+    show.signed_in(&client.login(&options.server, &options.user, &password)?)
 }
 
-fn get(client: &Client, options: &Get) -> Result<(), Trouble> {
+fn get(client: &Client, options: &Get, show: Show) -> Result<(), Trouble> {
     let Some(every_secs) = options.every else {
-        return print_answer(&client.get(&options.target)?, io::stdout().is_terminal());
+        return tell(client.get(&options.target), false, show);
     };
     let mut left = options.repeat;
     loop {
-        let answer = client.get(&options.target).map_err(Trouble::from);
-        let outcome = answer.and_then(|response| print_answer(&response, true));
+        let outcome = tell(client.get(&options.target), true, show);
         left = left.map(|left| left - 1);
         match outcome {
             Err(trouble) if left == Some(0) || trouble.is_final() => return Err(trouble),
-            Err(trouble) => drop(trouble.report()),
+            Err(trouble) => drop(trouble.report(show)),
             Ok(()) if left == Some(0) => return Ok(()),
             Ok(()) => {}
         }
@@ -62,32 +65,49 @@ fn get(client: &Client, options: &Get) -> Result<(), Trouble> {
     }
 }
 
-fn logout(client: &Client, options: &Logout) -> Result<(), Trouble> {
+fn post(client: &Client, options: &Post, show: Show) -> Result<(), Trouble> {
+    if client.identity().is_none() {
+        // Before anybody waits for standard input.
+        return Err(Error::SignedOut { code: None }.into());
+    }
+    let body = match &options.data {
+        Some(data) => data.clone().into_bytes(),
+        None => standard_input()?,
+    };
+    tell(client.post(&options.target, &options.content_type, &body), false, show)
+}
+
+fn standard_input() -> Result<Vec<u8>, Trouble> {
+    let mut body = Vec::new();
+    io::stdin()
+        .take(BODY_LEN_MAX + 1)
+        .read_to_end(&mut body)
+        .map_err(|error| Trouble::new(format!("cannot read standard input: {error}")))?;
+    if body.len() as u64 > BODY_LEN_MAX {
+        return Err(Trouble::new("what is on standard input is longer than 1 MiB".into()));
+    }
+    Ok(body)
+}
+
+fn token(client: &Client, show: Show) -> Result<(), Trouble> {
+    let token = client.access_token()?;
+    show.token(token.as_str(), client.secs_left(&token))
+}
+
+fn logout(client: &Client, options: &Logout, show: Show) -> Result<(), Trouble> {
     let was_signed_in = client.identity().is_some();
     if options.local { client.forget() } else { client.logout() }?;
-    print(if was_signed_in { b"signed out\n" } else { b"not signed in\n" })
+    show.signed_out(was_signed_in)
 }
 
-fn status(client: &Client) -> Result<(), Trouble> {
-    let identity = client.identity().ok_or(Error::SignedOut { code: None })?;
-    print(format!("{}session {}\n", signed_in(&identity), identity.session).as_bytes())
-}
-
-fn signed_in(identity: &Identity) -> String {
-    format!("signed in to {} as {}\n", identity.origin, identity.user)
-}
-
-/// A single answer goes to a file or a pipe byte for byte; people, and answers in a row, get whole lines.
-fn print_answer(response: &Response, as_line: bool) -> Result<(), Trouble> {
-    print(response.body())?;
-    if as_line && !response.body().ends_with(b"\n") { print(b"\n") } else { Ok(()) }
-}
-
-fn print(bytes: &[u8]) -> Result<(), Trouble> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        // The reader has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Trouble::new(format!("cannot write the answer: {error}"))),
+/// Prints an answer; a refusal is one too, and then the trouble with it.
+fn tell(answer: Result<Response, Error>, in_a_row: bool, show: Show) -> Result<(), Trouble> {
+    match answer {
+        Ok(response) => show.answer(&response, in_a_row),
+        Err(Error::Refused(response)) => {
+            show.answer(&response, true)?;
+            Err(Error::Refused(response).into())
+        }
+        Err(error) => Err(error.into()),
     }
 }

@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod password;
+mod show;
 mod state;
 mod trouble;
 
@@ -12,8 +13,10 @@ use clap::Parser;
 
 /// Runs the command line of this process to its end.
 pub fn main() -> ExitCode {
-    match commands::run(arguments::Arguments::parse()) {
+    let arguments = arguments::Arguments::parse();
+    let show = if arguments.json { show::Show::Json } else { show::Show::Plain };
+    match commands::run(arguments, show) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(trouble) => trouble.report(),
+        Err(trouble) => trouble.report(show),
     }
 }

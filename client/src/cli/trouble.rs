@@ -1,57 +1,77 @@
 //! What went wrong, in words that say what to do, and the exit status that goes with it.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::Error;
 
-const FAILED: u8 = 1;
-const SIGNED_OUT: u8 = 3;
+use super::show::Show;
 
-/// A message for a person and a status for a script.
+/// A message for a person, and a kind and a status for a script.
 pub(crate) struct Trouble {
+    kind: Kind,
+    code: Option<String>,
     message: String,
-    status: u8,
+}
+
+/// What a script can do about it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nothing by itself.
+    Failed = 1,
+    /// Have somebody sign in.
+    SignedOut = 3,
+    /// Try again later; nothing was lost.
+    Offline = 4,
 }
 
 impl Trouble {
     pub(super) fn new(message: String) -> Self {
-        Self { message, status: FAILED }
+        Self { kind: Kind::Failed, code: None, message }
     }
 
     /// Whether trying again later is of no use.
     pub(super) fn is_final(&self) -> bool {
-        self.status == SIGNED_OUT
+        self.kind == Kind::SignedOut
     }
 
     /// Prints the message and gives the status.
-    pub(crate) fn report(self) -> ExitCode {
-        // There is nobody to tell that standard error is closed.
-        drop(writeln!(io::stderr(), "latchkey-client: {}", self.message));
-        ExitCode::from(self.status)
+    pub(crate) fn report(&self, show: Show) -> ExitCode {
+        let kind = match self.kind {
+            Kind::Failed => "failed",
+            Kind::SignedOut => "signed_out",
+            Kind::Offline => "offline",
+        };
+        show.trouble(kind, self.code.as_deref(), &self.message);
+        ExitCode::from(self.kind as u8)
     }
 }
 
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
-        let status = if matches!(error, Error::SignedOut { .. }) { SIGNED_OUT } else { FAILED };
+        let kind = match &error {
+            Error::SignedOut { .. } => Kind::SignedOut,
+            Error::Network(_) | Error::Busy { .. } => Kind::Offline,
+            _ => Kind::Failed,
+        };
         let code = error.code();
         let message = match &error {
             Error::SignedOut { .. } => format!("{error}: latchkey-client login URL --user NAME"),
             Error::Network(_) => {
-                format!("{error}: is it running, and is this machine online? Nothing was lost; try again")
+                format!("{error}: is it running, and is this machine online? The session is kept; try again")
             }
             Error::Busy { .. } => format!("{error}: try again later"),
             Error::Refused(_) if code.as_deref() == Some("invalid_credentials") => {
                 "the name or the password is wrong".to_owned()
             }
-            Error::Refused(response) if response.status() == 401 => {
+            Error::Refused(response)
+                if response.status() == 401 && code.as_deref() != Some("wrong_password") =>
+            {
                 format!(
                     "{error}, although the token is fresh: does this server trust the one that was signed in to?"
                 )
             }
             _ => error.to_string(),
         };
-        Self { message, status }
+        Self { kind, code, message }
     }
 }

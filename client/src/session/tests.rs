@@ -106,6 +106,21 @@ fn a_401_that_advises_something_else_is_returned() {
 }
 
 #[test]
+fn a_strangers_401_does_not_refresh_twice_in_one_request() {
+    for (advice, verdict) in [(None, Verdict::Return), (Some(Advice::Refresh), Verdict::Again)] {
+        let mut session = stale();
+        let (mut owner, turn) = refreshing(&mut session, START);
+        let mut guest = Request::new();
+        assert!(matches!(session.next(&mut guest, START), Step::Join(_)));
+        assert!(session.finished(turn, &renewed(Some(600)), START, START));
+        for request in [&mut owner, &mut guest] {
+            assert_eq!(session.next(request, START), Step::Send);
+            assert_eq!(request.answered(401, advice), verdict, "{advice:?}");
+        }
+    }
+}
+
+#[test]
 fn a_401_after_somebody_refreshed_just_repeats() {
     let mut session = ready();
     let mut slow = rejected(&mut session, START);

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use ::ureq::http::{Method, Uri};
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use crate::ureq::builder::Builder;
 use crate::ureq::message::{self, Tokens};
-use crate::ureq::transport::{BODY_LEN_MAX, Call, Transport};
-use crate::ureq::{Clock, Error, Event, OpenStore, Origin, Response, Saved, SessionStore};
+use crate::ureq::transport::{BODY_LEN_MAX, Body, Call, Transport};
+use crate::ureq::{AccessToken, Clock, Error, Event, OpenStore, Origin, Response, Saved, SessionStore};
 use crate::{Failure, Moment, Request, Session, Step, Verdict};
 
 /// A session with one server, for any number of threads.
@@ -48,7 +47,7 @@ pub struct Identity {
 pub(super) struct Shared {
     pub(super) session: Session,
     pub(super) identity: Option<Identity>,
-    pub(super) access_token: Zeroizing<String>,
+    pub(super) access_token: AccessToken,
     /// What the last failed refresh met.
     pub(super) setback: Option<Error>,
     /// The server's word for why it ended the session.
@@ -72,7 +71,7 @@ impl Client {
         if identity.is_some() {
             session.resumed();
         }
-        let access_token = Zeroizing::default();
+        let access_token = AccessToken::default();
         let shared = Shared { session, identity, access_token, setback: None, ended: None };
         Ok(Self { store, clock, transport, proactive, shared: Mutex::new(shared), changed: Condvar::new() })
     }
@@ -131,7 +130,38 @@ impl Client {
     /// As [`get`](Self::get), and [`Error::Json`] when `value` cannot be written as JSON.
     pub fn post_json<T: Serialize + ?Sized>(&self, target: &str, value: &T) -> Result<Response, Error> {
         let json = serde_json::to_vec(value).map_err(|error| Error::Json(error.to_string()))?;
-        self.request(&Method::POST, target, Some(&json))
+        self.request(&Method::POST, target, Some(Body::json(&json)))
+    }
+
+    /// Posts `body` to `target`, and says that it is of the media type `content_type`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and [`Error::ContentType`] when that cannot stand in a header field.
+    pub fn post(&self, target: &str, content_type: &str, body: &[u8]) -> Result<Response, Error> {
+        let body = Body::of(content_type, body).ok_or(Error::ContentType)?;
+        self.request(&Method::POST, target, Some(body))
+    }
+
+    /// An access token that has not expired, for a program that sends its own requests. Refreshes if need be.
+    ///
+    /// It is a secret of some minutes: whoever has it acts for the user until it expires or the session ends.
+    ///
+    /// # Errors
+    /// [`Error::SignedOut`], [`Error::Network`], and what else keeps a refresh from succeeding.
+    pub fn access_token(&self) -> Result<AccessToken, Error> {
+        self.attend(|request, shared| {
+            let token = shared.access_token.clone();
+            drop(shared);
+            let has_expired = token.expires_in_secs(self.clock.now()) == 0;
+            // As if a server had said so; one that is new and has expired already is all that can be had.
+            let verdict = request.answered(if has_expired { 401 } else { 200 }, None);
+            Ok((verdict == Verdict::Return).then_some(token))
+        })
+    }
+
+    /// For how many seconds an access token of this client's may still be good.
+    pub fn secs_left(&self, token: &AccessToken) -> u64 {
+        token.expires_in_secs(self.clock.now())
     }
 
     /// Signs out: the server ends the session, and the store forgets it. Without a session that is done
@@ -156,24 +186,36 @@ impl Client {
         self.leave(&mut *self.store.open()?)
     }
 
-    /// Does what the session says until the request is answered.
-    fn request(&self, method: &Method, target: &str, json: Option<&[u8]>) -> Result<Response, Error> {
+    /// Sends a request, and once more if the first answer is a 401.
+    fn request(&self, method: &Method, target: &str, body: Option<Body<'_>>) -> Result<Response, Error> {
         // A wrong address is told before a refresh is spent on it.
         if let Some(identity) = &self.shared().identity {
             identity.origin.resolve(target)?;
         }
+        let response = self.attend(|request, shared| {
+            let (uri, access_token) = shared.pass_to(target)?;
+            drop(shared);
+            let response = self.exchange(method.clone(), uri, access_token.as_str(), body.clone())?;
+            let advice = response.problem().and_then(|problem| problem.advice);
+            let verdict = request.answered(response.status(), advice);
+            Ok((verdict == Verdict::Return).then_some(response))
+        })?;
+        let is_success = (200..300).contains(&response.status());
+        if is_success { Ok(response) } else { Err(Error::Refused(response)) }
+    }
+
+    /// Does what the session says until `send`, which is called when there is an access token, has a result.
+    fn attend<T>(
+        &self,
+        send: impl Fn(&mut Request, MutexGuard<'_, Shared>) -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
         let mut request = Request::new();
         loop {
             let mut shared = self.shared();
             match shared.session.next(&mut request, self.clock.now()) {
                 Step::Send => {
-                    let (uri, access_token) = shared.pass_to(target)?;
-                    drop(shared);
-                    let response = self.exchange(method.clone(), uri, &access_token, json)?;
-                    let advice = response.problem().and_then(|problem| problem.advice);
-                    if request.answered(response.status(), advice) == Verdict::Return {
-                        let is_success = (200..300).contains(&response.status());
-                        return if is_success { Ok(response) } else { Err(Error::Refused(response)) };
+                    if let Some(result) = send(&mut request, shared)? {
+                        return Ok(result);
                     }
                 }
                 Step::Refresh(turn) => {
@@ -196,14 +238,14 @@ impl Client {
         method: Method,
         uri: Uri,
         access_token: &str,
-        json: Option<&[u8]>,
+        body: Option<Body<'_>>,
     ) -> Result<Response, Error> {
         let response = self.transport.send(&Call {
             method,
             uri,
             access_token: Some(access_token),
             retry_key: None,
-            json,
+            body,
             answer_len_max: BODY_LEN_MAX,
         })?;
         self.transport.tell_answer(&response);
@@ -219,7 +261,7 @@ impl Client {
         let mut shared = self.shared();
         shared.session.signed_in(self.deadline(tokens.expires_in_secs), sent_at);
         shared.identity = Some(saved.identity.clone());
-        shared.access_token = tokens.access_token;
+        shared.access_token = AccessToken::new(tokens.access_token, tokens.expires_in_secs, sent_at);
         shared.ended = None;
         drop(shared);
         self.changed.notify_all();
@@ -276,7 +318,7 @@ impl Client {
 impl Shared {
     /// Where a request goes and what it shows there, taken together: the token of one origin never meets
     /// another.
-    fn pass_to(&self, target: &str) -> Result<(Uri, Zeroizing<String>), Error> {
+    fn pass_to(&self, target: &str) -> Result<(Uri, AccessToken), Error> {
         let identity = self.identity.as_ref().ok_or(Error::SignedOut { code: None })?;
         identity.origin.check_reachable()?;
         Ok((identity.origin.resolve(target)?, self.access_token.clone()))
@@ -285,7 +327,7 @@ impl Shared {
     pub(super) fn sign_out(&mut self, code: Option<String>) {
         self.session.sign_out();
         self.identity = None;
-        self.access_token = Zeroizing::default();
+        self.access_token = AccessToken::default();
         self.ended = code;
     }
 

@@ -32,6 +32,8 @@ pub enum Error {
     TooLong,
     /// A value could not be written as JSON, or an answer could not be read as the JSON it should be.
     Json(String),
+    /// What was given as a content type cannot stand in a header field.
+    ContentType,
     /// The operating system has no random bytes to give.
     Entropy,
 }
@@ -78,6 +80,7 @@ impl fmt::Display for Error {
             Self::Store(error) => error.fmt(f),
             Self::TooLong => f.write_str("the answer is too long"),
             Self::Json(reason) => write!(f, "not the expected JSON: {reason}"),
+            Self::ContentType => f.write_str("not a content type: write one such as application/json"),
             Self::Entropy => f.write_str("the operating system gives no random bytes"),
         }
     }

@@ -1,5 +1,6 @@
 //! The blocking client: many threads, one session, requests over ureq.
 
+mod access_token;
 mod builder;
 mod client;
 mod clock;
@@ -12,6 +13,7 @@ mod response;
 mod store;
 mod transport;
 
+pub use self::access_token::AccessToken;
 pub use self::builder::Builder;
 pub use self::client::{Client, Identity};
 pub use self::clock::{Clock, SystemClock};

@@ -4,13 +4,13 @@ use zeroize::Zeroizing;
 
 use crate::ureq::message::{self, Tokens};
 use crate::ureq::transport::{Call, NoAnswer};
-use crate::ureq::{Client, Error, Event, OpenStore, Response, Saved};
+use crate::ureq::{AccessToken, Client, Error, Event, OpenStore, Response, Saved};
 use crate::{Failure, Grant, Moment, Outcome, Prepared, RETRY_KEY_LEN, RetryKey, Turn};
 
 /// How an attempt ended: for the rules, and for the threads that wait for it.
 struct Attempted {
     outcome: Outcome,
-    access_token: Result<Zeroizing<String>, Error>,
+    access_token: Result<AccessToken, Error>,
 }
 
 impl Client {
@@ -43,7 +43,7 @@ impl Client {
         }
 
         let sent_at = self.clock.now();
-        let attempted = self.ask(&saved, &grant);
+        let attempted = self.ask(&saved, &grant, sent_at);
         grant.finished(&attempted.outcome, self.clock.now());
         saved.update(&grant, &*self.clock);
         self.write_down(&mut *store, &saved, &attempted.outcome);
@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// Shows the server the refresh token and its key.
-    fn ask(&self, saved: &Saved, grant: &Grant) -> Attempted {
+    fn ask(&self, saved: &Saved, grant: &Grant, sent_at: Moment) -> Attempted {
         let body = message::refresh_token(grant.token());
         let call = match Call::auth(&saved.identity.origin, "/api/auth/refresh", &body) {
             Ok(call) => Call { retry_key: grant.retry_key().map(RetryKey::as_str), ..call },
@@ -64,7 +64,7 @@ impl Client {
         };
         match Tokens::read(&response) {
             // Never the tokens of another session, whoever answers.
-            Some(tokens) if tokens.session == saved.identity.session => self.renewed(tokens),
+            Some(tokens) if tokens.session == saved.identity.session => self.renewed(tokens, sent_at),
             _ => {
                 self.transport.tell_answer(&response);
                 Attempted::refused(response)
@@ -72,9 +72,10 @@ impl Client {
         }
     }
 
-    fn renewed(&self, tokens: Tokens) -> Attempted {
+    fn renewed(&self, tokens: Tokens, sent_at: Moment) -> Attempted {
         let Tokens { access_token, expires_in_secs, refresh_token: token, rotated, .. } = tokens;
         self.transport.tell(&Event::Renewed { rotated, expires_in_secs });
+        let access_token = AccessToken::new(access_token, expires_in_secs, sent_at);
         let expires_in_secs = self.deadline(expires_in_secs);
         Attempted { outcome: Outcome::Renewed { token, expires_in_secs }, access_token: Ok(access_token) }
     }

@@ -32,8 +32,15 @@ pub(super) struct Call<'a> {
     pub(super) uri: Uri,
     pub(super) access_token: Option<&'a str>,
     pub(super) retry_key: Option<&'a str>,
-    pub(super) json: Option<&'a [u8]>,
+    pub(super) body: Option<Body<'a>>,
     pub(super) answer_len_max: u64,
+}
+
+/// What a request carries.
+#[derive(Clone)]
+pub(super) struct Body<'a> {
+    content_type: HeaderValue,
+    bytes: &'a [u8],
 }
 
 /// Why there is no answer.
@@ -55,7 +62,7 @@ impl<'a> Call<'a> {
             uri: origin.resolve(path)?,
             access_token: None,
             retry_key: None,
-            json: Some(json),
+            body: Some(Body::json(json)),
             answer_len_max: AUTH_BODY_LEN_MAX,
         })
     }
@@ -69,10 +76,22 @@ impl<'a> Call<'a> {
         if let Some(key) = self.retry_key {
             headers.insert("idempotency-key", secret(key));
         }
-        if self.json.is_some() {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(body) = &self.body {
+            headers.insert(header::CONTENT_TYPE, body.content_type.clone());
         }
         headers
+    }
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn json(bytes: &'a [u8]) -> Self {
+        Self { content_type: HeaderValue::from_static("application/json"), bytes }
+    }
+
+    /// `None` when the content type cannot stand in a header field.
+    pub(super) fn of(content_type: &str, bytes: &'a [u8]) -> Option<Self> {
+        let content_type = HeaderValue::from_str(content_type).ok().filter(|field| !field.is_empty())?;
+        Some(Self { content_type, bytes })
     }
 }
 
@@ -130,8 +149,8 @@ impl Transport {
             // Plain http is for this machine: a proxy from the environment would read the token.
             request = self.agent.configure_request(request).proxy(None).build();
         }
-        let answer = match call.json {
-            Some(json) => self.agent.run(request.map(|()| json)),
+        let answer = match &call.body {
+            Some(body) => self.agent.run(request.map(|()| body.bytes)),
             None => self.agent.run(request),
         }?;
         let (head, body) = answer.into_parts();

@@ -158,3 +158,30 @@ fn no_line_of_the_trace_tells_a_secret() {
         assert!(!scenario.trace().contains(secret), "{secret} in {}", scenario.trace());
     }
 }
+
+#[test]
+fn an_access_token_is_handed_out_until_it_has_expired() {
+    for build in [|builder| builder, Builder::reactive] {
+        let scenario = Scenario::with(build, after_setbacks(vec![]));
+        let token = scenario.client.access_token().unwrap();
+        assert_eq!((token.as_str(), scenario.client.secs_left(&token)), ("a-1", 600));
+        scenario.clock.advance_secs(599);
+        assert_eq!(scenario.client.access_token().unwrap().as_str(), "a-1");
+        scenario.clock.advance_secs(1);
+        assert_eq!(scenario.client.secs_left(&token), 0);
+        assert_eq!(scenario.client.access_token().unwrap().as_str(), "a-2");
+        assert_eq!(format!("{token:?}"), "AccessToken(..)");
+    }
+}
+
+#[test]
+fn a_post_says_what_its_body_is() {
+    let scenario = Scenario::signed_in(after_setbacks(vec![]));
+    scenario.client.post("/api/things", "text/csv", b"a,b\n").unwrap();
+    let posts = scenario.responder.asked_of("/api/things");
+    assert_eq!(posts.len(), 2);
+    assert!(posts.iter().all(|post| post.header("content-type") == "text/csv" && post.body == "a,b\n"));
+    for bad in ["", "a\r\nX-Evil: 1"] {
+        assert!(matches!(scenario.client.post("/", bad, b""), Err(Error::ContentType)), "{bad:?}");
+    }
+}
