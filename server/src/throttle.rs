@@ -46,11 +46,21 @@ pub struct Attempt<'a> {
     pub is_at_home: bool,
 }
 
-/// An attempt that was counted in advance as a failure.
+/// An attempt that was counted in advance as a failure, and what there was before.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted {
-    account: u64,
-    address: u64,
+    account: Before,
+    address: Before,
+}
+
+/// A bucket before an attempt was counted in it.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    key: u64,
+    /// Whether the count went up; at its highest it does not.
+    was_raised: bool,
+    last: UnixMillis,
+    counted_at: UnixMillis,
 }
 
 /// The next attempt has to wait so many seconds.
@@ -84,12 +94,9 @@ impl Throttle {
     pub fn begin(&self, attempt: Attempt<'_>, now: UnixMillis) -> Result<Counted, Wait> {
         let network = network_of(attempt.address);
         let home = attempt.is_at_home.then_some(network);
-        let counted = Counted {
-            account: self.key(("account", attempt.account, home)),
-            address: self.key(("address", network)),
-        };
-        self.table().begin(counted, now)?;
-        Ok(counted)
+        let account = self.key(("account", attempt.account, home));
+        let address = self.key(("address", network));
+        self.table().begin(account, address, now)
     }
 
     /// Takes back what [`begin`](Self::begin) counted: the attempt was no failure.
@@ -118,7 +125,8 @@ struct Bucket {
 
 impl Bucket {
     fn is_free(&self, now: UnixMillis) -> bool {
-        self.failures == 0 || now.millis_since(self.last) >= MEMORY_MS
+        // One from the future was counted before an administrator put the clock back.
+        self.failures == 0 || self.last > now || now.millis_since(self.last) >= MEMORY_MS
     }
 
     /// Seconds until the next attempt may be made, 0 when it may now.
@@ -133,22 +141,20 @@ impl Bucket {
 /// A set-associative table.
 ///
 /// To wash out the bucket of an account under attack, whoever guesses has to fill its set with keys that failed as
-/// often; the keys of a set cannot be told, so that means the whole table: some 40,000 failures, each of which counts
-/// against an address, for five more guesses.
+/// often. Which keys share a set cannot be told, so that means the whole table: some 40,000 failures within a quarter of
+/// an hour, each of which counts against an address.
 struct Table(Vec<Bucket>);
 
 impl Table {
-    fn begin(&mut self, counted: Counted, now: UnixMillis) -> Result<(), Wait> {
-        let both = [(counted.account, FREE_PER_ACCOUNT), (counted.address, FREE_PER_ADDRESS)];
+    fn begin(&mut self, account: u64, address: u64, now: UnixMillis) -> Result<Counted, Wait> {
+        let both = [(account, FREE_PER_ACCOUNT), (address, FREE_PER_ADDRESS)];
         let wait = |(key, free)| self.find(key, now).map_or(0, |bucket| bucket.wait_secs(free, now));
         match both.map(wait).into_iter().max() {
             None | Some(0) => {}
             Some(secs) => return Err(Wait(secs)),
         }
-        for (key, free) in both {
-            self.count(key, free + COUNTED_ABOVE_FREE, now);
-        }
-        Ok(())
+        let [account, address] = both.map(|(key, free)| self.count(key, free + COUNTED_ABOVE_FREE, now));
+        Ok(Counted { account, address })
     }
 
     fn set(&self, key: u64) -> std::ops::Range<usize> {
@@ -160,7 +166,7 @@ impl Table {
         self.0[self.set(key)].iter().find(|bucket| bucket.key == key && !bucket.is_free(now))
     }
 
-    fn count(&mut self, key: u64, failures_max: u16, now: UnixMillis) {
+    fn count(&mut self, key: u64, failures_max: u16, now: UnixMillis) -> Before {
         let set = self.set(key);
         let set = &mut self.0[set];
         let own = set.iter().position(|bucket| bucket.key == key && !bucket.is_free(now));
@@ -174,14 +180,20 @@ impl Table {
             place
         });
         let bucket = &mut set[place];
-        bucket.failures = (bucket.failures + 1).min(failures_max);
+        let was_raised = bucket.failures < failures_max;
+        let before = Before { key, was_raised, last: bucket.last, counted_at: now };
+        bucket.failures += u16::from(was_raised);
         bucket.last = now;
+        before
     }
 
-    fn forgive(&mut self, key: u64) {
-        let set = self.set(key);
-        if let Some(bucket) = self.0[set].iter_mut().find(|bucket| bucket.key == key) {
-            bucket.failures = bucket.failures.saturating_sub(1);
+    fn forgive(&mut self, before: Before) {
+        let set = self.set(before.key);
+        if let Some(bucket) = self.0[set].iter_mut().find(|bucket| bucket.key == before.key) {
+            bucket.failures = bucket.failures.saturating_sub(u16::from(before.was_raised));
+            if bucket.last == before.counted_at {
+                bucket.last = before.last;
+            }
         }
     }
 }
@@ -265,6 +277,26 @@ mod tests {
         exhaust(&throttle, |_| from("alice", 1), START);
         let later = UnixMillis(START.0 + MEMORY_MS);
         assert_eq!(exhaust(&throttle, |_| from("alice", 1), later).0, FREE_PER_ACCOUNT);
+    }
+
+    #[test]
+    fn a_right_password_does_not_prolong_the_wait_of_others() {
+        let throttle = Throttle::default();
+        let mut now = START;
+        for _ in 0..40 {
+            let _ = throttle.begin(from("script", 1), now);
+            now = now.plus_secs(WAIT_SECS_MAX);
+        }
+        let bob = throttle.begin(from("bob", 1), now).expect("the minute is over");
+        throttle.forgive(bob);
+        assert!(throttle.begin(from("carol", 1), now).is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back_leaves_nobody_waiting() {
+        let throttle = Throttle::default();
+        exhaust(&throttle, |_| from("alice", 1), START.plus_secs(31_536_000));
+        assert_eq!(exhaust(&throttle, |_| from("alice", 1), START).0, FREE_PER_ACCOUNT);
     }
 
     #[test]

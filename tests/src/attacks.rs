@@ -61,6 +61,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack { name: "noise", what: "bytes that are no HTTP", run: noise },
     Attack { name: "two_lengths", what: "bodies whose length can be read in two ways", run: two_lengths },
     Attack { name: "chunked", what: "chunked bodies and folded fields", run: chunked },
+    Attack { name: "deaf_crowd", what: "six addresses full of clients that take no answer", run: deaf_crowd },
     Attack { name: "half_open", what: "clients that stop sending and stay", run: half_open },
 ];
 
@@ -307,6 +308,24 @@ fn slow_readers(address: SocketAddr) {
         // As much as fits; the answers are larger than the requests.
         let requests = "GET /page.js HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
         let _ = stream.write(requests.as_bytes());
+    }
+    thread::sleep(SIEGE);
+}
+
+fn deaf_crowd(address: SocketAddr) {
+    let requests = "GET /session.js HTTP/1.1\r\nHost: a\r\n\r\n".repeat(200);
+    let mut crowd = Vec::new();
+    for last in 1..=6 {
+        let from = IpAddr::V4(Ipv4Addr::new(127, 0, 9, last));
+        for _ in 0..220 {
+            let Ok(stream) = connect(from, address) else { continue };
+            let socket = Socket::from(stream);
+            let _ = socket.set_recv_buffer_size(1024);
+            let mut stream = TcpStream::from(socket);
+            let _ = stream.set_nonblocking(true);
+            let _ = stream.write(requests.as_bytes());
+            crowd.push(stream);
+        }
     }
     thread::sleep(SIEGE);
 }

@@ -76,6 +76,24 @@ fn a_stop_without_clients_is_immediate() {
 }
 
 #[test]
+fn a_stop_finishes_the_log_ins_of_clients_that_have_hung_up() {
+    let mut server = Setup::new(SERVER).with("ARGON2_PROFILE", "low-memory").start();
+    server.add_user("alice");
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        let body = r#"{"username":"nobody","password":"wrong wrong wrong"}"#;
+        let len = body.len();
+        let head = format!(
+            "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len}\r\n\r\n"
+        );
+        stream.write_all((head + body).as_bytes()).unwrap();
+        drop(stream);
+    }
+    assert_eq!(server.stop(), Some(0));
+    assert!(!server.log().contains("still at work"), "{}", server.log());
+}
+
+#[test]
 fn a_request_that_is_half_there_may_still_be_finished() {
     let mut server = Setup::new(SERVER).start();
     let request = Request::get("/healthz").to_bytes(server.address());

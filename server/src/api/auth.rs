@@ -237,7 +237,8 @@ pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Answer
         return Err(Problem::bad_request("the current password is too long"));
     }
     let name: Name = principal.user.name.parse().expect("a stored name is valid");
-    let attempt = Attempt { account: name.folded(), address: request.client, is_at_home: true };
+    let is_at_home = principal.session.address == session::canonical(request.client);
+    let attempt = Attempt { account: name.folded(), address: request.client, is_at_home };
     let counted = app.throttled(attempt)?;
     let verified = principal.user.password_hash;
     let is_right = app.hasher.verify(&body.current, Some(&verified));

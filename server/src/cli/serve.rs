@@ -29,8 +29,11 @@ use crate::throttle::Throttle;
 /// A grace period should exceed the life of a request: 10 s for an attempt and 5 s in the server.
 const GRACE_ADVISED_SECS: u64 = 15;
 
-/// Descriptors kept for the store, the key file, the lanes' pipes, commands and the log.
+/// Descriptors kept for the store, the key file, commands, the log, and the pipes of two lanes.
 const DESCRIPTORS_OF_OURS: usize = 48;
+
+/// Descriptors of a pipe: our end, and two of tiny_http's.
+const DESCRIPTORS_PER_PIPE: usize = 3;
 
 /// Why the server stops.
 enum Stop {
@@ -94,7 +97,8 @@ pub(super) fn serve(settings: &Settings) -> Result<(), Failure> {
 /// The limits of the gate, within what the operating system lets a process open.
 fn limits(settings: &Settings) -> Limits {
     let descriptors = raise_descriptor_limit();
-    let connections = settings.max_connections.min(descriptors.saturating_sub(DESCRIPTORS_OF_OURS).max(1));
+    let ours = DESCRIPTORS_OF_OURS + DESCRIPTORS_PER_PIPE * settings.argon2_slots;
+    let connections = settings.max_connections.min(descriptors.saturating_sub(ours).max(1));
     if connections < settings.max_connections {
         log::warn!(
             "the limit of {descriptors} open files leaves room for {connections} connections; raise it with \

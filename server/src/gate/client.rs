@@ -10,7 +10,10 @@ use crate::api::BODY_LEN_MAX;
 use crate::clock::Uptime;
 
 /// Most bytes of a client's that are kept: one request at its largest.
-const INPUT_LEN_MAX: usize = HEAD_LEN_MAX + BODY_LEN_MAX;
+const INPUT_LEN_MAX: usize = EMPTY_LINE.len() + HEAD_LEN_MAX + BODY_LEN_MAX;
+
+/// What old clients send after a body; it belongs to no request and is ignored (RFC 9112 §2.2).
+const EMPTY_LINE: &[u8] = b"\r\n";
 
 /// Room an idle connection may keep.
 const IDLE_ROOM_MAX: usize = 2 << 10;
@@ -74,6 +77,8 @@ pub(super) struct Client {
     requests: u32,
     /// There may be more to read: mio tells only once.
     pub(super) is_readable: bool,
+    /// The end of what the client sends has arrived, behind what is still to be read: no more is told.
+    pub(super) end_is_near: bool,
     /// The client will send nothing more, and may still want its answer.
     has_ended: bool,
     /// The connection ends with the answer.
@@ -98,6 +103,7 @@ impl Client {
             discarded: 0,
             requests: 0,
             is_readable: false,
+            end_is_near: false,
             has_ended: false,
             closes: false,
             speaks_http_1_0: false,
@@ -139,13 +145,16 @@ impl Client {
                 Ok(0) => (self.is_readable, self.has_ended) = (false, true),
                 Ok(len) => {
                     self.input.extend_from_slice(&scratch[..len]);
-                    // A short read has emptied the socket; what comes later is told anew.
-                    self.is_readable = len == room;
+                    // A short read has emptied the socket; what comes later is told anew, but for the end.
+                    self.is_readable = len == room || self.end_is_near;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_readable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return Err(Over),
             }
+        }
+        if self.phase == Phase::Idle && self.input.starts_with(EMPTY_LINE) {
+            self.input.drain(..EMPTY_LINE.len());
         }
         if self.phase == Phase::Idle && !self.input.is_empty() {
             self.enter(Phase::Receiving, now);
@@ -169,6 +178,7 @@ impl Client {
     /// A lane has taken on the request that the first `len` bytes are.
     pub(super) fn hand_over(&mut self, len: usize, keeps_alive: bool, is_http_1_0: bool, now: Uptime) {
         self.input.drain(..len);
+        self.spare_room();
         self.requests += 1;
         self.closes = !keeps_alive || self.requests == REQUESTS_MAX;
         self.speaks_http_1_0 = is_http_1_0;
@@ -231,11 +241,20 @@ impl Client {
             self.enter(Phase::Lingering, now);
             return Ok(());
         }
+        self.spare_room();
+        self.enter(if self.input.is_empty() { Phase::Idle } else { Phase::Receiving }, now);
+        Ok(())
+    }
+
+    /// Whether more of an unfinished request is kept than of most whole ones.
+    pub(super) fn holds_much(&self) -> bool {
+        self.input.len() > IDLE_ROOM_MAX
+    }
+
+    fn spare_room(&mut self) {
         if self.input.capacity() > IDLE_ROOM_MAX {
             self.input.shrink_to_fit();
         }
-        self.enter(if self.input.is_empty() { Phase::Idle } else { Phase::Receiving }, now);
-        Ok(())
     }
 
     fn discard(&mut self, scratch: &mut [u8]) -> Result<(), Over> {

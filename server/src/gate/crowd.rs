@@ -10,6 +10,9 @@ use super::client::{Client, Phase};
 use super::lane::Ticket;
 use crate::clock::Uptime;
 
+/// A network with more than this part of all connections loses some even while they are answered.
+const CROWD_SHARE: usize = 16;
+
 /// Everybody connected.
 #[derive(Debug)]
 pub(super) struct Crowd {
@@ -73,24 +76,48 @@ impl Crowd {
     }
 
     /// Of the network with the most connections the one that is idle longest: who opens many pays for it, not who
-    /// has one.
+    /// has one, and not a proxy, which speaks for many.
     pub(super) fn most_dispensable(&self) -> Option<usize> {
-        let is_idle = |client: &Client| rank(client.phase).is_some();
-        let crowded =
-            |client: &Client| self.per_network.get(&network_of(client.peer)).copied().unwrap_or_default();
-        let worst = self
-            .clients
-            .iter()
-            .map(|(_, client)| client)
-            .filter(|client| is_idle(client))
-            .map(crowded)
-            .max()?;
-        self.longest_idle(|client| crowded(client) == worst)
+        let can_go = |client: &&Client| self.rank(client).is_some();
+        let worst =
+            self.clients.iter().map(|(_, client)| client).filter(can_go).map(|c| self.crowding(c)).max()?;
+        self.longest_idle(|client| self.crowding(client) == worst)
+    }
+
+    /// Who can go first. Who does not take an answer goes late, but goes: a few addresses full of such clients would
+    /// keep everybody else out. So would those who keep the lanes busy, unless they are few where they come from.
+    fn rank(&self, client: &Client) -> Option<u8> {
+        match client.phase {
+            Phase::Lingering => Some(0),
+            Phase::Idle => Some(1),
+            Phase::Receiving => Some(2),
+            Phase::Sending => Some(3),
+            Phase::Waiting => (self.crowding(client) > self.len_max / CROWD_SHARE).then_some(4),
+        }
+    }
+
+    /// How many connections come from where this one does.
+    fn crowding(&self, client: &Client) -> usize {
+        let count = || self.per_network.get(&network_of(client.peer)).copied().unwrap_or_default();
+        if client.is_proxy { 0 } else { count() }
+    }
+
+    /// Bytes of unfinished requests that are kept.
+    pub(super) fn input_len(&self) -> usize {
+        self.clients.iter().map(|(_, client)| client.input().len()).sum()
+    }
+
+    /// Of those who keep us holding an unfinished request, the one with the most connections beside it, and of these
+    /// the one that has sent most.
+    pub(super) fn largest_input_of_worst(&self) -> Option<usize> {
+        let receiving = self.clients.iter().filter(|(_, client)| client.phase == Phase::Receiving);
+        let worst = receiving.max_by_key(|(_, client)| (self.crowding(client), client.input().len()));
+        worst.map(|(place, _)| place)
     }
 
     fn longest_idle(&self, is_eligible: impl Fn(&Client) -> bool) -> Option<usize> {
         let eligible = self.clients.iter().filter(|(_, client)| is_eligible(client));
-        let ranked = eligible.filter_map(|(place, client)| Some((rank(client.phase)?, client.since, place)));
+        let ranked = eligible.filter_map(|(place, client)| Some((self.rank(client)?, client.since, place)));
         ranked.min().map(|(.., place)| place)
     }
 
@@ -111,16 +138,6 @@ impl Crowd {
             }
         }
         Some(client)
-    }
-}
-
-/// Who can go first; `None` for those who are being answered.
-fn rank(phase: Phase) -> Option<u8> {
-    match phase {
-        Phase::Lingering => Some(0),
-        Phase::Idle => Some(1),
-        Phase::Receiving => Some(2),
-        Phase::Waiting | Phase::Sending => None,
     }
 }
 
@@ -165,7 +182,9 @@ mod tests {
         for place in [0, 2] {
             crowd.get_mut(place).unwrap().phase = Phase::Waiting;
         }
-        assert_eq!(crowd.room_for(address(1), false), Room::None);
+        assert_eq!(crowd.room_for(address(1), false), Room::InPlaceOf(2), "even while it is answered");
+        crowd.len_max = 1000;
+        assert_eq!(crowd.room_for(address(1), false), Room::None, "unless they are few");
     }
 
     #[test]
@@ -175,14 +194,27 @@ mod tests {
     }
 
     #[test]
-    fn who_has_begun_a_request_goes_after_who_has_not_and_who_is_answered_never() {
+    fn who_has_begun_a_request_goes_after_who_has_not_and_whom_a_lane_works_for_never() {
         let mut crowd = crowd(&[(3, 1), (3, 2)]);
+        crowd.len_max = 1000;
         crowd.get_mut(0).unwrap().phase = Phase::Receiving;
         assert_eq!(crowd.most_dispensable(), Some(1));
         crowd.get_mut(1).unwrap().phase = Phase::Sending;
         assert_eq!(crowd.most_dispensable(), Some(0));
         crowd.get_mut(0).unwrap().phase = Phase::Waiting;
+        assert_eq!(crowd.most_dispensable(), Some(1), "who does not take an answer goes last");
+        crowd.get_mut(1).unwrap().phase = Phase::Waiting;
         assert_eq!(crowd.most_dispensable(), None);
+    }
+
+    #[test]
+    fn a_proxy_does_not_pay_for_the_many_it_speaks_for() {
+        let mut crowd = crowd(&[(1, 1), (2, 5)]);
+        for _ in 0..2 {
+            let (stream, _other_end) = pair();
+            crowd.admit(stream, address(9), true, Uptime::default());
+        }
+        assert_eq!(crowd.room_for(address(3), false), Room::InPlaceOf(0));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod proxies;
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +42,9 @@ pub use proxies::TrustedProxies;
 /// How long a stop waits for requests that are being received, answered or sent, in milliseconds.
 const STOP_PATIENCE_MS: u64 = 3_500;
 
+/// How long it then waits for handlers that are still at work; with what closing the store takes, five seconds in all.
+const HANDLER_PATIENCE_MS: u64 = 1_000;
+
 /// How long accepting pauses when descriptors have run out, in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
@@ -58,6 +62,9 @@ const ACCEPTS_AT_ONCE: usize = 64;
 
 /// Bytes read at once.
 const SCRATCH_LEN: usize = 64 << 10;
+
+/// Bytes of unfinished requests kept in all: 1024 at their largest would be three times as many.
+const INPUT_LEN_TOTAL_MAX: usize = 8 << 20;
 
 /// Requests in one pipe of a lane that answers quickly: more than there can be.
 const UNLIMITED: usize = usize::MAX;
@@ -146,7 +153,10 @@ impl Gate {
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopping);
         let thread = thread::Builder::new().name("gate".to_owned()).spawn(move || {
-            if let Err(error) = gatehouse.run(&stop) {
+            // A panic is a bug of ours, and a process that hears nobody must not live on.
+            let run = AssertUnwindSafe(|| gatehouse.run(&stop));
+            let ended = panic::catch_unwind(run).unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+            if let Err(error) = ended {
                 log::error!("the gate has failed: {error}");
                 on_failure();
             }
@@ -162,8 +172,9 @@ impl Gate {
         }
         // A panic there has been printed already.
         let _ = self.thread.join();
+        let deadline = Uptime::now().plus_millis(HANDLER_PATIENCE_MS);
         for server in self.servers {
-            server.stop();
+            server.stop(deadline);
         }
     }
 }
@@ -261,6 +272,7 @@ impl Gatehouse {
     fn attend_client(&mut self, place: usize, event: &Event) {
         let Some(client) = self.crowd.get_mut(place) else { return };
         client.is_readable |= event.is_readable() || event.is_read_closed();
+        client.end_is_near |= event.is_read_closed();
         let is_gone = event.is_error() || event.is_write_closed();
         if is_gone || client.go_on(&mut self.scratch, self.now).is_err() {
             return self.dismiss(place);
@@ -280,7 +292,13 @@ impl Gatehouse {
                 Parsed::Complete(request) => request,
                 Parsed::NeedMore { expects_continue } => {
                     if client.await_more(expects_continue).is_err() {
-                        self.dismiss(place);
+                        return self.dismiss(place);
+                    }
+                    if client.holds_much() && self.crowd.input_len() > INPUT_LEN_TOTAL_MAX {
+                        self.metrics.count(Count::Evicted);
+                        if let Some(place) = self.crowd.largest_input_of_worst() {
+                            self.dismiss(place);
+                        }
                     }
                     return;
                 }

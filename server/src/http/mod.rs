@@ -19,15 +19,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::api::{self, App, Committed, Lane, Method, Outcome, Request, Response};
+use crate::clock::Uptime;
 use crate::gate::forward;
 use crate::problem::Code;
 use answers::Answers;
 
 /// Name of the socket that a lane's server has in the data folder until its pipes are connected.
 const SOCKET_NAME: &str = "lane.sock";
-
-/// How long a stop waits for handlers that are still at work.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The server of a lane.
 pub struct Server {
@@ -85,11 +83,8 @@ impl Server {
         Ok((Self { tiny, threads }, streams))
     }
 
-    /// Takes no requests any more and waits a moment for the handlers at work.
-    pub fn stop(self) {
-        for _ in &self.threads {
-            self.tiny.unblock();
-        }
+    /// Takes no requests any more and waits, until `deadline` at most, for the handlers at work.
+    pub fn stop(self, deadline: Uptime) {
         let (all_done, done) = mpsc::channel::<()>();
         for thread in self.threads {
             let all_done = all_done.clone();
@@ -100,9 +95,16 @@ impl Server {
             });
         }
         drop(all_done);
-        if done.recv_timeout(STOP_PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            log::warn!("a handler was still at work");
+        loop {
+            // Again and again: a thread that was only looking whether a request waits swallows what should end it.
+            self.tiny.unblock();
+            match done.recv_timeout(Duration::from_millis(5)) {
+                Err(RecvTimeoutError::Disconnected) | Ok(()) => return,
+                Err(RecvTimeoutError::Timeout) if Uptime::now() >= deadline => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
         }
+        log::warn!("a handler was still at work");
     }
 }
 
