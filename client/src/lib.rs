@@ -20,9 +20,10 @@
 //! |---|---|
 //! | `ureq` (default) | the blocking `Client` and its session stores, in a file and in memory |
 //! | `tls` | https; without it the client speaks plain http, and that to loopback hosts only |
+//! | `embassy-net` | the async `embassy::Client` of a microcontroller: no DNS, no TLS |
 //! | `cli` | the program `latchkey-client` |
 //!
-//! Without features there are the two machines and nothing else.
+//! Without features there are the two machines, and HTTP in fixed buffers: [`http`].
 #![cfg_attr(
     feature = "ureq",
     doc = r#"
@@ -51,7 +52,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 mod advice;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "embassy-net")]
+pub mod embassy;
 mod grant;
+pub mod http;
 mod moment;
 mod outcome;
 mod session;

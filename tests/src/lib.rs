@@ -2,6 +2,7 @@
 //! it exactly the bytes a test wants to send.
 
 pub mod attacks;
+pub mod bare_metal;
 pub mod chaos;
 pub mod client;
 pub mod http;

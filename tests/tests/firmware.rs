@@ -10,17 +10,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{env, thread};
+
+use latchkey_tests::bare_metal::{Core, Image};
 
 /// How long one firmware may run for what it does in a second.
 const RUN_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// How much larger than measured anything may become, in percent, before the test fails.
 const SLACK_PERCENT: u64 = 3;
-
-/// The system's compiler of Debian's `rustc-web`, which has no target but the host's, and the sources of its core.
-const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
-const DEBIAN_CORE: &str = "/usr/lib/rustlib/src/rust/library/core";
 
 /// A target, and what was measured on it by each of the two compilers.
 struct Target {
@@ -88,7 +86,7 @@ fn firmware_signs_and_verifies_within_its_budgets() {
     let mut table = String::new();
     let mut over_budget = Vec::new();
     for target in &TARGETS {
-        let core = match core_for(target) {
+        let core = match Core::of(target.name, target.emulator) {
             Ok(core) => core,
             Err(missing) if env::var_os("CI").as_deref() == Some(OsStr::new("true")) => {
                 panic!("{}: {missing}", target.name)
@@ -147,42 +145,6 @@ fn what_is_over_budget(target: &Target, core: Core, found: &Figures) -> Vec<Stri
         .collect()
 }
 
-/// Where the core library of a target comes from.
-#[derive(Clone, Copy)]
-enum Core {
-    /// With the target, by rustup.
-    Prebuilt,
-    /// From Debian's sources, optimised as the firmware is.
-    FromSource,
-}
-
-/// Where to take the target's core from, or what to install.
-fn core_for(target: &Target) -> Result<Core, String> {
-    if !is_command(target.emulator) {
-        return Err(format!(
-            "there is no {}: apt-get install qemu-system-arm qemu-system-misc",
-            target.emulator
-        ));
-    }
-    let listed =
-        Command::new("rustc").args(["--print", "target-libdir", "--target", target.name]).output().ok();
-    let folder = listed.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
-    if folder.is_some_and(|folder| folder.is_dir()) {
-        return Ok(Core::Prebuilt);
-    }
-    if Path::new(DEBIAN_RUSTC).exists() && Path::new(DEBIAN_CORE).exists() && is_command("ld.lld") {
-        return Ok(Core::FromSource);
-    }
-    Err(format!(
-        "there is no compiler for it: rustup target add {}, or apt-get install rustc-web rust-web-src lld",
-        target.name
-    ))
-}
-
-fn is_command(name: &str) -> bool {
-    env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(name).is_file())
-}
-
 /// The firmware crate, compiled for one target.
 struct Firmware<'a> {
     target: &'a Target,
@@ -190,22 +152,8 @@ struct Firmware<'a> {
 }
 
 impl Firmware<'_> {
-    /// A `cargo` that knows the target, and nothing of what this test was itself started with.
     fn cargo(&self, command: &str) -> Command {
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-        cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("firmware"));
-        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_INCREMENTAL"] {
-            cargo.env_remove(name);
-        }
-        cargo.env("CARGO_TARGET_DIR", self.folder());
-        cargo.args([command, "--quiet", "--release", "--locked", "--target", self.target.name]);
-        if let Core::FromSource = self.core {
-            // What rustup calls nightly: only there may core be built.
-            cargo.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=core");
-            let name = self.target.name.to_uppercase().replace('-', "_");
-            cargo.env(format!("CARGO_TARGET_{name}_LINKER"), "ld.lld");
-        }
-        cargo
+        self.core.cargo(self.target.name, "firmware", command, &self.folder())
     }
 
     fn folder(&self) -> PathBuf {
@@ -247,7 +195,7 @@ impl Firmware<'_> {
     }
 
     fn image(&self, program: &str) -> Image {
-        Image(fs::read(self.folder().join(self.target.name).join("release").join(program)).unwrap())
+        Image::read(&self.folder().join(self.target.name).join("release").join(program))
     }
 }
 
@@ -282,52 +230,5 @@ fn measure(firmware: &Firmware<'_>) -> Figures {
         flash: [&door_lock, &gateway].map(|image| image.flash() - empty.flash()),
         stack: [verify_stack, printed["sign_stack"]],
         instructions: [printed["verify_instructions"], printed["sign_instructions"]],
-    }
-}
-
-/// An ELF file of 32 bits, little endian, as far as it tells sizes (System V ABI, chapter 4).
-struct Image(Vec<u8>);
-
-/// A section that is in the device's memory.
-struct Section {
-    len: u64,
-    is_writable: bool,
-    /// Whether its contents are in the file, and so in the device's flash.
-    is_stored: bool,
-}
-
-impl Image {
-    const WRITE: u32 = 1;
-    const ALLOC: u32 = 2;
-    const NOBITS: u32 = 8;
-
-    fn flash(&self) -> u64 {
-        self.sections().filter(|section| section.is_stored).map(|section| section.len).sum()
-    }
-
-    fn static_ram(&self) -> u64 {
-        self.sections().filter(|section| section.is_writable).map(|section| section.len).sum()
-    }
-
-    fn sections(&self) -> impl Iterator<Item = Section> {
-        let table = self.word(32) as usize;
-        let [entry_len, count] = [46, 48].map(|at| usize::from(self.word(at) as u16));
-        (0..count).map(move |index| table + index * entry_len).filter_map(|header| {
-            let [kind, flags, len] = [4, 8, 20].map(|at| self.word(header + at));
-            (flags & Image::ALLOC != 0).then_some(Section {
-                len: u64::from(len),
-                is_writable: flags & Image::WRITE != 0,
-                is_stored: kind != Image::NOBITS,
-            })
-        })
-    }
-
-    fn word(&self, at: usize) -> u32 {
-        u32::from_le_bytes(self.0[at..at + 4].try_into().unwrap())
-    }
-
-    /// Whether a symbol has this in its name, which is how the compiler writes a path: lengths before names.
-    fn mentions(&self, part: &str) -> bool {
-        self.0.windows(part.len()).any(|window| window == part.as_bytes())
     }
 }

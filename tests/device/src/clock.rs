@@ -1,0 +1,59 @@
+//! Time for embassy, in milliseconds, from the processor's own timer.
+
+use core::cell::{Cell, RefCell};
+use core::task::Waker;
+
+use cortex_m::peripheral::SYST;
+use cortex_m::peripheral::syst::SystClkSource;
+use cortex_m_rt::exception;
+use critical_section::Mutex;
+use embassy_time_driver::Driver;
+use embassy_time_queue_utils::Queue;
+
+/// The board's processor runs at 25 MHz.
+const CYCLES_PER_MILLI: u32 = 25_000;
+
+struct Millis {
+    now: Mutex<Cell<u64>>,
+    queue: Mutex<RefCell<Queue>>,
+}
+
+embassy_time_driver::time_driver_impl!(static MILLIS: Millis = Millis {
+    now: Mutex::new(Cell::new(0)),
+    queue: Mutex::new(RefCell::new(Queue::new())),
+});
+
+impl Driver for Millis {
+    fn now(&self) -> u64 {
+        critical_section::with(|cs| self.now.borrow(cs).get())
+    }
+
+    fn schedule_wake(&self, at: u64, waker: &Waker) {
+        critical_section::with(|cs| self.queue.borrow_ref_mut(cs).schedule_wake(at, waker));
+    }
+}
+
+/// Lets time begin.
+pub fn start(mut timer: SYST) {
+    timer.set_clock_source(SystClkSource::Core);
+    timer.set_reload(CYCLES_PER_MILLI - 1);
+    timer.clear_current();
+    timer.enable_counter();
+    timer.enable_interrupt();
+}
+
+#[exception]
+fn SysTick() {
+    critical_section::with(|cs| {
+        let now = MILLIS.now.borrow(cs);
+        now.set(now.get() + 1);
+        // Wakes what is due; the next tick asks again.
+        MILLIS.queue.borrow_ref_mut(cs).next_expiration(now.get());
+    });
+    crate::lan9118::poll();
+}
+
+/// No interrupt is ever enabled but the timer's, which is not in this table: it can be as short as the linker lets it.
+#[unsafe(link_section = ".vector_table.interrupts")]
+#[unsafe(no_mangle)]
+static __INTERRUPTS: [usize; 1] = [0];
