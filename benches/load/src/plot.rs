@@ -18,7 +18,12 @@ pub(crate) struct Bar {
 impl Bar {
     pub(crate) fn of(measured: &Measured) -> Self {
         Self {
-            label: format!("{}, {} clients", measured.name, measured.clients),
+            label: format!(
+                "{}, {} client{}",
+                measured.name,
+                measured.clients,
+                if measured.clients == 1 { "" } else { "s" }
+            ),
             per_processor_second: 1e6 / measured.processor_micros_per_request,
             is_ours: measured.name == "latchkey",
         }
