@@ -81,7 +81,7 @@ pub struct Arrived<'a> {
     pub body: &'a [u8],
 }
 
-/// Reads back what [`write`] made of sender, fields and body; `None` when it is nothing of the kind.
+/// Reads back what [`write()`] made of sender, fields and body; `None` when it is nothing of the kind.
 pub fn read(bytes: &[u8]) -> Option<Arrived<'_>> {
     let (sender, mut rest) = split_line(bytes)?;
     let sender = Sender::from_line(sender)?;
