@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use crate::audit::{Event, Occurrence};
 use crate::session::{
-    self, Decision, Declined, EndReason, Policy, Presented, Repetition, Rotation, SESSIONS_PER_USER_MAX,
-    Session, SessionId, decide,
+    Decision, Declined, EndReason, Policy, Presented, Repetition, Rotation, SESSIONS_PER_USER_MAX, Session,
+    SessionId, decide,
 };
 use crate::store::{StoreError, Writes};
 use crate::time::UnixMillis;
@@ -104,7 +104,7 @@ pub fn refresh(
     }
     let session = match &decision {
         Decision::Rotate(next, _) => {
-            let next = Session { address: session::canonical(address), ..next.clone() };
+            let next = Session { address: address.to_canonical(), ..next.clone() };
             writes.put_session(id, &next)?;
             Some(next)
         }

@@ -126,7 +126,7 @@ impl Session {
             idle_expires: now.plus_secs(policy.inactivity_secs).min(expires),
             rotated_at: now,
             retry_keys: [None, None],
-            address: canonical(address),
+            address: address.to_canonical(),
             label: truncated(label, LABEL_LEN_MAX).to_owned(),
         }
     }
@@ -288,14 +288,6 @@ fn same(sent: Option<RetryKey>, remembered: Option<RetryKey>) -> bool {
     sent.is_some() && sent == remembered
 }
 
-/// An IPv4 address as itself, also when it came in mapped to IPv6.
-pub fn canonical(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4),
-        v4 => v4,
-    }
-}
-
 /// An address as the 16 bytes the store keeps: IPv4 in the mapped form of RFC 4291 §2.5.5.2.
 pub fn address_bytes(address: IpAddr) -> [u8; 16] {
     match address {
@@ -306,7 +298,7 @@ pub fn address_bytes(address: IpAddr) -> [u8; 16] {
 
 /// Reads the 16 bytes of [`address_bytes`] back.
 pub fn address_from_bytes(bytes: [u8; 16]) -> IpAddr {
-    canonical(IpAddr::V6(Ipv6Addr::from(bytes)))
+    IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()
 }
 
 /// The longest start of `text` that fits in `len_max` bytes without cutting a character.

@@ -14,9 +14,7 @@ use crate::label;
 use crate::metrics::Count;
 use crate::password::{Password, Weakness};
 use crate::problem::{Code, Problem};
-use crate::session::{
-    self, Decision, Declined, EndReason, Presented, Repetition, Rotation, Session, SessionId,
-};
+use crate::session::{Decision, Declined, EndReason, Presented, Repetition, Rotation, Session, SessionId};
 use crate::throttle::{Attempt, Counted, Wait};
 use crate::time::UnixMillis;
 use crate::user::{NAME_LEN_MAX, Name, Role, User, UserId};
@@ -237,7 +235,7 @@ pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Answer
         return Err(Problem::bad_request("the current password is too long"));
     }
     let name: Name = principal.user.name.parse().expect("a stored name is valid");
-    let is_at_home = principal.session.address == session::canonical(request.client);
+    let is_at_home = principal.session.address == request.client.to_canonical();
     let attempt = Attempt { account: name.folded(), address: request.client, is_at_home };
     let counted = app.throttled(attempt)?;
     let verified = principal.user.password_hash;
@@ -290,7 +288,7 @@ impl App {
         let (sessions, now) = (self.store.read(|reads| reads.sessions_of(id))?, self.clock.now());
         let user = named.map(|(_, user)| user);
         let lives_here = |session: &Session| {
-            session.address == session::canonical(request.client) && session.end_reason(user, now).is_none()
+            session.address == request.client.to_canonical() && session.end_reason(user, now).is_none()
         };
         Ok(sessions.iter().any(|(_, session)| lives_here(session)))
     }
@@ -314,7 +312,7 @@ impl App {
                 let rotated_here = refreshed
                     .current
                     .as_ref()
-                    .is_some_and(|(_, session)| session.address == session::canonical(address));
+                    .is_some_and(|(_, session)| session.address == address.to_canonical());
                 self.metrics.count(match repetition {
                     Repetition::Retried => Count::Retried,
                     _ if rotated_here => Count::Concurrent,

@@ -203,7 +203,7 @@ impl Client {
     /// Sends an answer, as far as the client takes it now.
     pub(super) fn send(&mut self, answer: &[u8], now: Uptime) -> Result<(), Over> {
         self.enter(Phase::Sending, now);
-        let sent = write_some(&mut self.stream, answer)?;
+        let sent = write_some(&mut self.stream, answer).map_err(|_| Over)?;
         if sent < answer.len() {
             self.output = answer[sent..].to_vec();
             self.sent = 0;
@@ -223,7 +223,7 @@ impl Client {
     pub(super) fn go_on(&mut self, scratch: &mut [u8], now: Uptime) -> Result<(), Over> {
         match self.phase {
             Phase::Sending => {
-                self.sent += write_some(&mut self.stream, &self.output[self.sent..])?;
+                self.sent += write_some(&mut self.stream, &self.output[self.sent..]).map_err(|_| Over)?;
                 if self.sent == self.output.len() { self.finish(now) } else { Ok(()) }
             }
             Phase::Lingering => self.discard(scratch),
@@ -276,14 +276,15 @@ impl Client {
     }
 }
 
-fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> Result<usize, Over> {
+/// Writes as much of `bytes` as is taken without waiting; returns how much that is.
+pub(super) fn write_some(stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
         match stream.write(&bytes[sent..]) {
             Ok(len) => sent += len,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return Err(Over),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(sent)

@@ -1,12 +1,13 @@
 //! The gate's end of a lane: requests go down its pipes, and the answers of each pipe come back in the same order.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 
 use super::answer::{Answer, Garbled};
+use super::client::write_some;
 
 /// Whose request it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -174,24 +175,13 @@ impl Lane {
 
 impl Pipe {
     fn flush(&mut self, registry: &Registry) -> io::Result<()> {
-        let mut sent = 0;
-        while sent < self.unsent.len() {
-            match self.stream.write(&self.unsent[sent..]) {
-                Ok(len) => sent += len,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.is_full = true;
-                    registry.reregister(
-                        &mut self.stream,
-                        self.token,
-                        Interest::READABLE | Interest::WRITABLE,
-                    )?;
-                    break;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let sent = write_some(&mut self.stream, &self.unsent)?;
         self.unsent.drain(..sent);
+        if !self.unsent.is_empty() {
+            self.is_full = true;
+            let both = Interest::READABLE | Interest::WRITABLE;
+            registry.reregister(&mut self.stream, self.token, both)?;
+        }
         Ok(())
     }
 }
@@ -202,6 +192,7 @@ fn garbled(_: Garbled) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::os::unix::net::UnixStream as StdStream;
 
     use super::*;

@@ -245,7 +245,7 @@ fn an_address_is_kept_in_16_bytes_and_comes_back_as_itself() {
     let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1];
     assert_eq!(address_bytes(v4), mapped);
     assert_eq!(address_from_bytes(mapped), v4);
-    assert_eq!(canonical(IpAddr::from(mapped)), v4);
+    assert_eq!(IpAddr::from(mapped).to_canonical(), v4);
     let v6 = IpAddr::from([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
     assert_eq!(address_from_bytes(address_bytes(v6)), v6);
 }
