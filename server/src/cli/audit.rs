@@ -94,6 +94,7 @@ fn line(row: &AuditRow) -> Result<String, Failure> {
     let mut line = format!("{} {}", utc_time(row.time), event.as_str().unwrap_or_default());
     let fields = [
         ("user", row.name.as_ref().or(row.user.as_ref())),
+        ("by", row.by_name.as_ref().or(row.by.as_ref())),
         ("session", row.session.as_ref()),
         ("from", row.address.as_ref()),
         ("last refreshed from", row.other_address.as_ref()),

@@ -15,11 +15,13 @@ use crate::api::{App, TokenTerms};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::cookie::RefreshCookie;
+use crate::day::Day;
 use crate::folder::{self, Opened};
 use crate::gate::{Gate, Limits};
 use crate::hasher::Hasher;
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
+use crate::one_time_code::{self, Purpose};
 use crate::settings::Settings;
 use crate::site::PublicUrl;
 use crate::store::Reads;
@@ -126,8 +128,10 @@ fn assemble(settings: &Settings, opened: Opened, address: SocketAddr) -> Result<
     let public_url = settings.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(address));
     let issuer = settings.issuer.clone().unwrap_or_else(|| public_url.as_str().to_owned());
     let audience = settings.audience.clone().unwrap_or_else(|| issuer.clone());
+    let clock = Clock::starting_at(opened.store.highest_time_seen()?);
+    let started = clock.now();
     Ok(App {
-        clock: Clock::starting_at(opened.store.highest_time_seen()?),
+        clock,
         store: opened.store,
         keys: KeyRing::new(settings.key_file.clone(), opened.keys),
         hasher: Hasher::new(settings.argon2_slots, settings.argon2_profile),
@@ -139,6 +143,8 @@ fn assemble(settings: &Settings, opened: Opened, address: SocketAddr) -> Result<
         allowed_origins: settings.allowed_origins.clone(),
         throttle: Throttle::default(),
         metrics: Arc::new(Metrics::default()),
+        day: Day::default(),
+        started,
     })
 }
 
@@ -198,9 +204,15 @@ fn greet(settings: &Settings, app: &App, address: SocketAddr, is_new: bool) -> R
     writeln!(out, "  page   {}/", app.public_url)?;
     writeln!(out, "  data   {data}{made}")?;
     if !app.store.read(Reads::has_users)? {
-        writeln!(out, "\nNobody can sign in yet. Add the first user from another terminal:")?;
+        let (code, _) = app.keys.current().signing_code_key().issue(Purpose::SetUp, app.clock.now());
+        let minutes = one_time_code::LIFE_SECS / 60;
+        writeln!(
+            out,
+            "\nNobody can sign in yet. Open this link within {minutes} minutes and choose your name and password:"
+        )?;
+        writeln!(out, "  {}/#setup={code}", app.public_url)?;
+        writeln!(out, "or add the first user from another terminal:")?;
         writeln!(out, "  {program} user add YOUR_NAME --role admin --data '{data}'")?;
-        writeln!(out, "then open {}/ and sign in.", app.public_url)?;
     }
     writeln!(out, "\nCtrl-C stops the server; `{program} --help` shows settings and commands.")?;
     out.flush()?;
