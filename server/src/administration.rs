@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::audit::{Event, Log, Occurrence};
 use crate::clock::{Clock, format_unix_secs};
 use crate::command::{self, NewUser};
+use crate::day::{Day, LastDay};
 use crate::entropy;
 use crate::hasher::Hasher;
 use crate::keys::{KeyFileError, KeyRing, Keys};
+use crate::one_time_code::Purpose;
 use crate::password::{Password, Weakness};
 use crate::restore::{self, Place, Restored};
 use crate::session::{Session, SessionId};
@@ -32,6 +34,23 @@ pub enum Command {
         role: Role,
         /// The first password.
         password: Password,
+    },
+    /// Looks at a user.
+    ShowUser {
+        /// Whom.
+        name: String,
+    },
+    /// Gives a user another role and ends every session of the user.
+    SetRole {
+        /// Whose.
+        name: String,
+        /// Which.
+        role: Role,
+    },
+    /// Makes a one-time code with which a user can choose a password.
+    IssueCode {
+        /// Whom it is for.
+        name: String,
     },
     /// Gives a user another password and ends every session of the user.
     SetPassword {
@@ -109,6 +128,8 @@ pub enum Command {
     },
     /// Makes the store's file as small as it can be.
     Compact,
+    /// Counts.
+    Stats,
 }
 
 /// What came of a command.
@@ -117,6 +138,12 @@ pub enum Command {
 pub enum Answer {
     /// It is done.
     Done,
+    /// A user, as they are now.
+    User(UserRow),
+    /// A one-time code.
+    Code(ResetCode),
+    /// The numbers.
+    Stats(Stats),
     /// The users, in the order of their names.
     Users(Vec<UserRow>),
     /// Living sessions.
@@ -257,6 +284,8 @@ pub struct Office<'a> {
     pub clock: &'a Clock,
     /// Fewest characters of a new password.
     pub password_chars_min: usize,
+    /// What the running server has counted, if one runs.
+    pub day: Option<&'a Day>,
 }
 
 /// A user in a list.
@@ -289,6 +318,58 @@ impl UserRow {
     pub fn new(id: UserId, user: User, sessions: usize) -> Self {
         let (role, disabled, created) = (user.role, user.disabled, user.created.as_secs());
         Self { id: id.to_string(), name: user.name, role, disabled, sessions, created }
+    }
+}
+
+/// A one-time code on its way to whoever may choose a password with it.
+#[derive(Serialize, Deserialize)]
+pub struct ResetCode {
+    /// The code.
+    pub code: String,
+    /// The second of Unix time at which it expires.
+    pub expires: u64,
+}
+
+/// Whoever holds it can choose the password.
+impl fmt::Debug for ResetCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ResetCode(.., {})", self.expires)
+    }
+}
+
+impl ResetCode {
+    /// A code for `user` as they are now.
+    pub fn issue(keys: &Keys, id: UserId, user: &User, now: UnixMillis) -> Self {
+        let purpose = Purpose::Reset { user: id, epoch: user.auth_epoch };
+        let (code, expires) = keys.signing_code_key().issue(purpose, now);
+        Self { code, expires }
+    }
+}
+
+/// How many there are of what.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Stats {
+    /// Users, disabled ones included.
+    pub users: u64,
+    /// Session records; those that have expired are among them for a minute at most while a server runs.
+    pub sessions: u64,
+    /// Bytes of the store's file.
+    pub store_bytes: u64,
+    /// The last day, if a server runs.
+    #[serde(flatten)]
+    pub last_day: Option<LastDay>,
+}
+
+impl Stats {
+    /// Counts.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    pub fn read(store: &Store, day: Option<&Day>, now: UnixMillis) -> Result<Self, StoreError> {
+        let (users, sessions) = store.read(|reads| Ok((reads.user_count()?, reads.session_count()?)))?;
+        // Gone only for the moment in which another takes its place.
+        let store_bytes = std::fs::metadata(store.path()).map_or(0, |file| file.len());
+        Ok(Self { users, sessions, store_bytes, last_day: day.map(|day| day.last(now)) })
     }
 }
 
@@ -416,7 +497,7 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
             let id = UserId(u64::from_ne_bytes(entropy::bytes()));
             let new = NewUser { id, name, role, password_hash };
             let added = store.write(move |writes| command::add_user(writes, new, None, now))?;
-            added.map(|_| Answer::Done).ok_or(Refusal::NameTaken)
+            added.map(|user| Answer::User(UserRow::new(id, user, 0))).ok_or(Refusal::NameTaken)
         }
         Command::SetPassword { name, password } => {
             let name: Name = name.parse()?;
@@ -436,6 +517,27 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
             })?;
             deleted.then_some(Answer::Done).ok_or(Refusal::NoSuchUser)
         }
+        Command::SetRole { name, role } => {
+            change(store, name.parse()?, Event::RoleChanged, now, move |user| user.role = role)
+        }
+        Command::ShowUser { name } => {
+            let name: Name = name.parse()?;
+            let row = store.read(|reads| {
+                let found = reads.user_named(&name)?;
+                found.map(|(id, user)| UserRow::read(reads, id, user, now)).transpose()
+            })?;
+            row.map(Answer::User).ok_or(Refusal::NoSuchUser)
+        }
+        Command::IssueCode { name } => {
+            let name: Name = name.parse()?;
+            let found = store.write(move |writes| match writes.user_named(&name)? {
+                Some((id, _)) => Ok(command::note_code(writes, id, None, now)?.map(|user| (id, user))),
+                None => Ok(None),
+            })?;
+            let (id, user) = found.ok_or(Refusal::NoSuchUser)?;
+            Ok(Answer::Code(ResetCode::issue(&office.keys.current(), id, &user, now)))
+        }
+        Command::Stats => Ok(Answer::Stats(Stats::read(store, office.day, now)?)),
         Command::ListUsers => {
             let users = store.read(|reads| {
                 let mut rows = Vec::new();
@@ -703,8 +805,11 @@ fn change(
     change: impl FnOnce(&mut User) + Send + 'static,
 ) -> Result<Answer, Refusal> {
     let changed = store.write(move |writes| match writes.user_named(&name)? {
-        Some((id, _)) => command::change_user(writes, id, event, None, now, change),
+        Some((id, _)) => {
+            Ok(command::change_user(writes, id, event, None, now, change)?.map(|user| (id, user)))
+        }
         None => Ok(None),
     })?;
-    changed.map(|_| Answer::Done).ok_or(Refusal::NoSuchUser)
+    // Every change ends every session.
+    changed.map(|(id, user)| Answer::User(UserRow::new(id, user, 0))).ok_or(Refusal::NoSuchUser)
 }

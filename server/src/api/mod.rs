@@ -29,7 +29,6 @@ use crate::session::Policy;
 use crate::site::{self, PublicUrl};
 use crate::store::{Store, StoreError};
 use crate::throttle::Throttle;
-use crate::time::UnixMillis;
 use crate::web;
 pub use auth::{LoginBody, is_retry_key};
 pub use guard::Principal;
@@ -66,8 +65,6 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// What happened in the last hours.
     pub day: Day,
-    /// When this process started.
-    pub started: UnixMillis,
 }
 
 /// What every access token says.
@@ -155,6 +152,7 @@ impl App {
             hasher: &self.hasher,
             clock: &self.clock,
             password_chars_min: self.password_chars_min,
+            day: Some(&self.day),
         }
     }
 

@@ -5,11 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::super::outcome::Answer;
 use super::super::{App, Request, Response};
 use super::page_len;
-use crate::administration::UserRow;
+use crate::administration::{ResetCode, UserRow};
 use crate::audit::Event;
 use crate::command::{self, NewUser};
 use crate::entropy;
-use crate::one_time_code::Purpose;
 use crate::password::Password;
 use crate::problem::{Code, Problem};
 use crate::store::UsersPage;
@@ -74,21 +73,6 @@ impl TryFrom<String> for RoleName {
     }
 }
 
-/// A one-time code on its way to whoever may choose a password with it.
-#[derive(Serialize)]
-struct ResetCode {
-    code: String,
-    expires: u64,
-}
-
-impl ResetCode {
-    fn issue(app: &App, id: UserId, user: &User) -> Self {
-        let purpose = Purpose::Reset { user: id, epoch: user.auth_epoch };
-        let (code, expires) = app.keys.current().signing_code_key().issue(purpose, app.clock.now());
-        Self { code, expires }
-    }
-}
-
 /// `POST /api/admin/users`: with a password, or with a one-time code by which the user chooses one.
 pub(in super::super) fn add(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     #[derive(Serialize)]
@@ -114,7 +98,8 @@ pub(in super::super) fn add(app: &App, request: &Request<'_>) -> Result<Answer, 
         move |writes| command::add_user(writes, new, Some(actor), now),
         move |app, added| {
             let user = added.ok_or(Code::NameTaken)?;
-            let reset = (!has_password).then(|| ResetCode::issue(app, id, &user));
+            let reset =
+                (!has_password).then(|| ResetCode::issue(&app.keys.current(), id, &user, app.clock.now()));
             Ok(Response::created(&Added { user: UserRow::new(id, user, 0), reset }))
         },
     ))
@@ -192,7 +177,10 @@ pub(in super::super) fn issue_code(app: &App, request: &Request<'_>) -> Result<A
     let (actor, now) = (Some(principal.actor(request)), app.clock.now());
     Ok(Answer::after_commit(
         move |writes| command::note_code(writes, id, actor, now),
-        move |app, user| Ok(Response::json(&ResetCode::issue(app, id, &user.ok_or(Code::NotFound)?))),
+        move |app, user| {
+            let user = user.ok_or(Code::NotFound)?;
+            Ok(Response::json(&ResetCode::issue(&app.keys.current(), id, &user, app.clock.now())))
+        },
     ))
 }
 
