@@ -11,7 +11,9 @@ use serde_json::{Map, Value};
 fn read(body: &[u8]) -> Option<LoginBody> {
     let (fields, client) = (&[("content-type", "application/json")], IpAddr::V4(Ipv4Addr::LOCALHOST));
     let path = "/api/auth/login";
-    Request { id: "", method: Method::Post, path, fields, body, client, is_forwarded: false }.json().ok()
+    Request { id: "", method: Method::Post, path, query: "", fields, body, client, is_forwarded: false }
+        .json()
+        .ok()
 }
 
 fuzz_target!(|input: &[u8]| {
