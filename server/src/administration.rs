@@ -8,17 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{Event, Log, Occurrence};
 use crate::clock::{Clock, format_unix_secs};
-use crate::command;
+use crate::command::{self, NewUser};
+use crate::day::{Day, LastDay};
 use crate::entropy;
 use crate::hasher::Hasher;
 use crate::keys::{KeyFileError, KeyRing, Keys};
+use crate::one_time_code::Purpose;
 use crate::password::{Password, Weakness};
 use crate::restore::{self, Place, Restored};
 use crate::session::{Session, SessionId};
 use crate::settings::ACCESS_TTL_SECS_MAX;
-use crate::store::{Contents, Progress, Reads, Replacement, ReplacementError, Store, StoreError, Writes};
+use crate::store::{Contents, Progress, Reads, Replacement, ReplacementError, Store, StoreError};
 use crate::time::UnixMillis;
-use crate::user::{Name, NameError, PasswordHash, Role, UserId};
+use crate::user::{Name, NameError, PasswordHash, Role, User, UserId};
 
 /// A command.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,6 +34,23 @@ pub enum Command {
         role: Role,
         /// The first password.
         password: Password,
+    },
+    /// Looks at a user.
+    ShowUser {
+        /// Whom.
+        name: String,
+    },
+    /// Gives a user another role and ends every session of the user.
+    SetRole {
+        /// Whose.
+        name: String,
+        /// Which.
+        role: Role,
+    },
+    /// Makes a one-time code with which a user can choose a password.
+    IssueCode {
+        /// Whom it is for.
+        name: String,
     },
     /// Gives a user another password and ends every session of the user.
     SetPassword {
@@ -109,6 +128,8 @@ pub enum Command {
     },
     /// Makes the store's file as small as it can be.
     Compact,
+    /// Counts.
+    Stats,
 }
 
 /// What came of a command.
@@ -117,6 +138,12 @@ pub enum Command {
 pub enum Answer {
     /// It is done.
     Done,
+    /// A user, as they are now.
+    User(UserRow),
+    /// A one-time code.
+    Code(ResetCode),
+    /// The numbers.
+    Stats(Stats),
     /// The users, in the order of their names.
     Users(Vec<UserRow>),
     /// Living sessions.
@@ -196,12 +223,41 @@ pub struct AuditRow {
     pub user: Option<String>,
     /// The user's name, while there is such a user.
     pub name: Option<String>,
-    /// The session's handle.
+    /// The id of the administrator who did it, if that is known, and the name while there is such a user.
+    pub by: Option<String>,
+    /// The administrator's name, while there is such a user.
+    pub by_name: Option<String>,
+    /// The session's handle; for what an administrator did to a user over HTTP that of the administrator.
     pub session: Option<String>,
     /// From where.
     pub address: Option<String>,
     /// For a reuse: from where the session was last refreshed.
     pub other_address: Option<String>,
+}
+
+impl AuditRow {
+    /// The row of an entry that the ring holds.
+    pub fn read(reads: &Reads, log: Log, number: u64) -> Result<Self, StoreError> {
+        let (entry, _) = reads.entry(log, number)?.ok_or(StoreError::damaged())?;
+        let name_of = |user: Option<UserId>| {
+            let user = user.map(|user| reads.user(user)).transpose()?.flatten();
+            Ok::<_, StoreError>(user.map(|user| user.name))
+        };
+        let what = entry.occurrence;
+        Ok(Self {
+            number: entry.number,
+            time: entry.time.as_secs(),
+            count: entry.count,
+            event: what.event,
+            user: what.subject().map(|user| user.to_string()),
+            name: name_of(what.subject())?,
+            by: what.actor().map(|actor| actor.to_string()),
+            by_name: name_of(what.actor())?,
+            session: what.session.map(SessionId::handle),
+            address: what.address.map(|address| address.to_string()),
+            other_address: what.other_address.map(|address| address.to_string()),
+        })
+    }
 }
 
 /// What came of verifying a log.
@@ -228,6 +284,8 @@ pub struct Office<'a> {
     pub clock: &'a Clock,
     /// Fewest characters of a new password.
     pub password_chars_min: usize,
+    /// What the running server has counted, if one runs.
+    pub day: Option<&'a Day>,
 }
 
 /// A user in a list.
@@ -245,6 +303,74 @@ pub struct UserRow {
     pub sessions: usize,
     /// When the user was added, in seconds of Unix time.
     pub created: u64,
+}
+
+impl UserRow {
+    /// The row of a user, with the sessions that live at `now` counted.
+    pub fn read(reads: &Reads, id: UserId, user: User, now: UnixMillis) -> Result<Self, StoreError> {
+        let sessions = reads.sessions_of(id)?;
+        let alive =
+            sessions.iter().filter(|(_, session)| session.end_reason(Some(&user), now).is_none()).count();
+        Ok(Self::new(id, user, alive))
+    }
+
+    /// The row of a user with so many living sessions.
+    pub fn new(id: UserId, user: User, sessions: usize) -> Self {
+        let (role, disabled, created) = (user.role, user.disabled, user.created.as_secs());
+        Self { id: id.to_string(), name: user.name, role, disabled, sessions, created }
+    }
+}
+
+/// A one-time code on its way to whoever may choose a password with it.
+#[derive(Serialize, Deserialize)]
+pub struct ResetCode {
+    /// The code.
+    pub code: String,
+    /// The second of Unix time at which it expires.
+    pub expires: u64,
+}
+
+/// Whoever holds it can choose the password.
+impl fmt::Debug for ResetCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ResetCode(.., {})", self.expires)
+    }
+}
+
+impl ResetCode {
+    /// A code for `user` as they are now.
+    pub fn issue(keys: &Keys, id: UserId, user: &User, now: UnixMillis) -> Self {
+        let purpose = Purpose::Reset { user: id, epoch: user.auth_epoch };
+        let (code, expires) = keys.signing_code_key().issue(purpose, now);
+        Self { code, expires }
+    }
+}
+
+/// How many there are of what.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Stats {
+    /// Users, disabled ones included.
+    pub users: u64,
+    /// Session records; those that have expired are among them for a minute at most while a server runs.
+    pub sessions: u64,
+    /// Bytes of the store's file.
+    pub store_bytes: u64,
+    /// The last day, if a server runs.
+    #[serde(flatten)]
+    pub last_day: Option<LastDay>,
+}
+
+impl Stats {
+    /// Counts.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    pub fn read(store: &Store, day: Option<&Day>, now: UnixMillis) -> Result<Self, StoreError> {
+        let (users, sessions) = store.read(|reads| Ok((reads.user_count()?, reads.session_count()?)))?;
+        // Gone only for the moment in which another takes its place.
+        let store_bytes = std::fs::metadata(store.path()).map_or(0, |file| file.len());
+        Ok(Self { users, sessions, store_bytes, last_day: day.map(|day| day.last(now)) })
+    }
 }
 
 /// Why a command was refused.
@@ -369,43 +495,54 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
             let name: Name = name.parse()?;
             let password_hash = new_hash(office, &name, &password)?;
             let id = UserId(u64::from_ne_bytes(entropy::bytes()));
-            let added =
-                store.write(move |writes| command::add_user(writes, id, &name, role, password_hash, now))?;
-            added.then_some(Answer::Done).ok_or(Refusal::NameTaken)
+            let new = NewUser { id, name, role, password_hash };
+            let added = store.write(move |writes| command::add_user(writes, new, None, now))?;
+            added.map(|user| Answer::User(UserRow::new(id, user, 0))).ok_or(Refusal::NameTaken)
         }
         Command::SetPassword { name, password } => {
             let name: Name = name.parse()?;
             let password_hash = new_hash(office, &name, &password)?;
-            change(store, move |writes| {
-                let event = Event::PasswordSet;
-                command::change_user(writes, &name, event, now, |user| user.password_hash = password_hash)
-            })
+            change(store, name, Event::PasswordSet, now, |user| user.password_hash = password_hash)
         }
         Command::SetDisabled { name, disabled } => {
             let name: Name = name.parse()?;
             let event = if disabled { Event::UserDisabled } else { Event::UserEnabled };
-            change(store, move |writes| {
-                command::change_user(writes, &name, event, now, |user| user.disabled = disabled)
-            })
+            change(store, name, event, now, move |user| user.disabled = disabled)
         }
         Command::DeleteUser { name } => {
             let name: Name = name.parse()?;
-            change(store, move |writes| command::delete_user(writes, &name, now))
+            let deleted = store.write(move |writes| match writes.user_named(&name)? {
+                Some((id, _)) => command::delete_user(writes, id, None, now),
+                None => Ok(false),
+            })?;
+            deleted.then_some(Answer::Done).ok_or(Refusal::NoSuchUser)
         }
+        Command::SetRole { name, role } => {
+            change(store, name.parse()?, Event::RoleChanged, now, move |user| user.role = role)
+        }
+        Command::ShowUser { name } => {
+            let name: Name = name.parse()?;
+            let row = store.read(|reads| {
+                let found = reads.user_named(&name)?;
+                found.map(|(id, user)| UserRow::read(reads, id, user, now)).transpose()
+            })?;
+            row.map(Answer::User).ok_or(Refusal::NoSuchUser)
+        }
+        Command::IssueCode { name } => {
+            let name: Name = name.parse()?;
+            let found = store.write(move |writes| match writes.user_named(&name)? {
+                Some((id, _)) => Ok(command::note_code(writes, id, None, now)?.map(|user| (id, user))),
+                None => Ok(None),
+            })?;
+            let (id, user) = found.ok_or(Refusal::NoSuchUser)?;
+            Ok(Answer::Code(ResetCode::issue(&office.keys.current(), id, &user, now)))
+        }
+        Command::Stats => Ok(Answer::Stats(Stats::read(store, office.day, now)?)),
         Command::ListUsers => {
             let users = store.read(|reads| {
                 let mut rows = Vec::new();
                 for (id, user) in reads.users()? {
-                    let sessions = reads.sessions_of(id)?;
-                    let alive = sessions.iter().filter(|(_, s)| s.end_reason(Some(&user), now).is_none());
-                    rows.push(UserRow {
-                        id: id.to_string(),
-                        role: user.role,
-                        disabled: user.disabled,
-                        sessions: alive.count(),
-                        created: user.created.as_secs(),
-                        name: user.name,
-                    });
+                    rows.push(UserRow::read(reads, id, user, now)?);
                 }
                 Ok(rows)
             })?;
@@ -414,16 +551,12 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
         Command::ListSessions { user } => list_sessions(store, user.as_deref(), now),
         Command::RevokeSession { session } => {
             let id = SessionId::from_handle(&session).ok_or(Refusal::NoSuchSession)?;
-            let ended = store.write(move |writes| {
-                command::end_session(writes, id.user(), id, Event::SessionRevoked, now)
-            })?;
+            let ended = store.write(move |writes| command::revoke_session(writes, id, None, now))?;
             ended.then_some(Answer::Done).ok_or(Refusal::NoSuchSession)
         }
         Command::RevokeSessions { user } => {
             let name: Name = user.parse()?;
-            change(store, move |writes| {
-                command::change_user(writes, &name, Event::SessionRevoked, now, |_| {})
-            })
+            change(store, name, Event::SessionsRevoked, now, |_| {})
         }
         Command::ListKeys => list_keys(office, now),
         Command::RotateKey => {
@@ -648,20 +781,7 @@ fn read_audit(store: &Store, log: Log, from: u64, limit: u64) -> Result<Answer, 
         let first = reads.oldest(log)?.max(from).max(next.saturating_sub(limit));
         let mut rows = Vec::new();
         for number in first..next {
-            let (entry, _) = reads.entry(log, number)?.ok_or(StoreError::damaged())?;
-            let Occurrence { event, user, session, address, other_address } = entry.occurrence;
-            let name = user.map(|user| reads.user(user)).transpose()?.flatten().map(|user| user.name);
-            rows.push(AuditRow {
-                number: entry.number,
-                time: entry.time.as_secs(),
-                count: entry.count,
-                event,
-                user: user.map(|user| user.to_string()),
-                name,
-                session: session.map(SessionId::handle),
-                address: address.map(|address| address.to_string()),
-                other_address: other_address.map(|address| address.to_string()),
-            });
+            rows.push(AuditRow::read(reads, log, number)?);
         }
         Ok(rows)
     })?;
@@ -676,10 +796,20 @@ fn new_hash(office: &Office<'_>, name: &Name, password: &Password) -> Result<Pas
     Ok(office.hasher.hash(password)?)
 }
 
-/// Runs a command on one user, where `false` means that there is none.
+/// Changes one user, for the log `event`.
 fn change(
     store: &Store,
-    command: impl FnOnce(&mut Writes<'_>) -> Result<bool, StoreError> + Send + 'static,
+    name: Name,
+    event: Event,
+    now: UnixMillis,
+    change: impl FnOnce(&mut User) + Send + 'static,
 ) -> Result<Answer, Refusal> {
-    store.write(command)?.then_some(Answer::Done).ok_or(Refusal::NoSuchUser)
+    let changed = store.write(move |writes| match writes.user_named(&name)? {
+        Some((id, _)) => {
+            Ok(command::change_user(writes, id, event, None, now, change)?.map(|user| (id, user)))
+        }
+        None => Ok(None),
+    })?;
+    // Every change ends every session.
+    changed.map(|(id, user)| Answer::User(UserRow::new(id, user, 0))).ok_or(Refusal::NoSuchUser)
 }

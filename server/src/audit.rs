@@ -63,10 +63,18 @@ pub enum Event {
     ClockAccepted = 19,
     /// The store was restored from a backup.
     Restored = 20,
+    /// An administrator changed a user's role.
+    RoleChanged = 21,
+    /// A one-time code was made, with which a user can choose a password.
+    CodeIssued = 22,
+    /// A user chose a password with a one-time code.
+    PasswordReset = 23,
+    /// An administrator ended every session of a user.
+    SessionsRevoked = 24,
 }
 
 impl Event {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 24] = [
         Self::SignedIn,
         Self::SignInRefused,
         Self::SignedOut,
@@ -87,6 +95,10 @@ impl Event {
         Self::KeyRetired,
         Self::ClockAccepted,
         Self::Restored,
+        Self::RoleChanged,
+        Self::CodeIssued,
+        Self::PasswordReset,
+        Self::SessionsRevoked,
     ];
 
     /// The event of a stored number.
@@ -125,7 +137,7 @@ pub struct Occurrence {
     pub event: Event,
     /// To whom.
     pub user: Option<UserId>,
-    /// To which session.
+    /// To which session. For what an administrator did to a user over HTTP: the administrator's own session.
     pub session: Option<SessionId>,
     /// From where.
     pub address: Option<IpAddr>,
@@ -149,11 +161,49 @@ impl Occurrence {
         Self { session: Some(session), ..Self::of_user(event, session.user()) }
     }
 
+    /// The same, done by an administrator.
+    ///
+    /// Where no session is named, it is the administrator's that is; where one is, the user is the administrator.
+    #[must_use]
+    pub fn by(self, actor: Option<Actor>) -> Self {
+        let Some(Actor { session, address }) = actor else { return self };
+        let by = match self.session {
+            None => Self { session: Some(session), ..self },
+            Some(_) => Self { user: Some(session.user()), ..self },
+        };
+        by.from(address)
+    }
+
+    /// Who did it, when that is somebody else than whom it was done to.
+    pub fn actor(&self) -> Option<UserId> {
+        let (user, session) = (self.user?, self.session?);
+        let actor = if self.event == Event::SessionRevoked { user } else { session.user() };
+        let is_by_somebody_else = user != session.user();
+        is_by_somebody_else.then_some(actor)
+    }
+
+    /// Whom it was done to.
+    pub fn subject(&self) -> Option<UserId> {
+        match (self.event, self.session) {
+            (Event::SessionRevoked, Some(session)) => Some(session.user()),
+            _ => self.user,
+        }
+    }
+
     /// The same, from somewhere.
     #[must_use]
     pub const fn from(self, address: IpAddr) -> Self {
         Self { address: Some(address), ..self }
     }
+}
+
+/// An administrator who does something over HTTP.
+#[derive(Clone, Copy, Debug)]
+pub struct Actor {
+    /// The session that asks for it.
+    pub session: SessionId,
+    /// From where.
+    pub address: IpAddr,
 }
 
 /// An entry of a log.
@@ -267,7 +317,7 @@ mod tests {
             assert_eq!(Event::from_number(event as u8), Some(event));
         }
         assert_eq!(Event::from_number(0), None);
-        assert_eq!(Event::from_number(21), None);
+        assert_eq!(Event::from_number(25), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::audit::{Event, Occurrence};
+use crate::audit::{Actor, Event, Occurrence};
 use crate::session::{
     Decision, Declined, EndReason, Policy, Presented, Repetition, Rotation, SESSIONS_PER_USER_MAX, Session,
     SessionId, decide,
@@ -141,11 +141,34 @@ pub fn end_session(
     event: Event,
     now: UnixMillis,
 ) -> Result<bool, StoreError> {
+    if id.user() == owner {
+        end_session_for(writes, id, Occurrence::of_session(event, id), now)
+    } else {
+        Ok(false)
+    }
+}
+
+/// Ends anybody's session for an administrator; `false` when there is no such session alive.
+pub fn revoke_session(
+    writes: &mut Writes<'_>,
+    id: SessionId,
+    actor: Option<Actor>,
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
+    end_session_for(writes, id, Occurrence::of_session(Event::SessionRevoked, id).by(actor), now)
+}
+
+fn end_session_for(
+    writes: &mut Writes<'_>,
+    id: SessionId,
+    occurrence: Occurrence,
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
     let now = writes.saw_time(now);
-    let Some(session) = writes.session(id)?.filter(|_| id.user() == owner) else { return Ok(false) };
-    let user = writes.user(owner)?;
+    let Some(session) = writes.session(id)? else { return Ok(false) };
+    let user = writes.user(id.user())?;
     writes.delete_session(id)?;
-    writes.note(Occurrence::of_session(event, id));
+    writes.note(occurrence);
     Ok(session.end_reason(user.as_ref(), now).is_none())
 }
 
@@ -186,56 +209,133 @@ pub fn change_password(
     Ok(true)
 }
 
-/// Adds a user; `false` when the name is taken.
+/// A user to be.
+#[derive(Debug)]
+pub struct NewUser {
+    /// The id.
+    pub id: UserId,
+    /// The name.
+    pub name: Name,
+    /// What the user may do.
+    pub role: Role,
+    /// The hash of the password.
+    pub password_hash: PasswordHash,
+}
+
+/// Adds a user; `None` when the name is taken.
 pub fn add_user(
     writes: &mut Writes<'_>,
-    id: UserId,
-    name: &Name,
-    role: Role,
-    password_hash: PasswordHash,
+    new: NewUser,
+    actor: Option<Actor>,
     now: UnixMillis,
-) -> Result<bool, StoreError> {
+) -> Result<Option<User>, StoreError> {
     let now = writes.saw_time(now);
-    if writes.user_named(name)?.is_some() {
-        return Ok(false);
+    if writes.user_named(&new.name)?.is_some() {
+        return Ok(None);
     }
     let user = User {
-        name: name.as_str().to_owned(),
-        role,
+        name: new.name.as_str().to_owned(),
+        role: new.role,
         disabled: false,
         auth_epoch: 0,
         created: now,
-        password_hash,
+        password_hash: new.password_hash,
     };
-    writes.add_user(id, name, &user)?;
-    writes.note(Occurrence::of_user(Event::UserAdded, id));
+    writes.add_user(new.id, &new.name, &user)?;
+    writes.note(Occurrence::of_user(Event::UserAdded, new.id).by(actor));
+    Ok(Some(user))
+}
+
+/// Adds the first user and signs them in, which only one can be; `None` when there is somebody already.
+pub fn set_up(
+    writes: &mut Writes<'_>,
+    first: NewUser,
+    sign_in: &SignIn,
+    now: UnixMillis,
+    policy: &Policy,
+) -> Result<Option<(User, Session)>, StoreError> {
+    if writes.has_users()? {
+        return Ok(None);
+    }
+    add_user(writes, first, None, now)?;
+    self::sign_in(writes, sign_in, now, policy)
+}
+
+/// Gives a user who showed a one-time code the password of their choice and ends every session of theirs; `false` when
+/// the code was used already, or something else has ended the epoch it was made in.
+pub fn reset_password(
+    writes: &mut Writes<'_>,
+    id: UserId,
+    epoch: u32,
+    password_hash: PasswordHash,
+    address: IpAddr,
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
+    writes.saw_time(now);
+    let Some(mut user) = writes.user(id)?.filter(|user| user.auth_epoch == epoch) else { return Ok(false) };
+    user.password_hash = password_hash;
+    user.end_all_sessions();
+    writes.put_user(id, &user)?;
+    writes.note(Occurrence::of_user(Event::PasswordReset, id).from(address));
     Ok(true)
 }
 
-/// Changes a user by name, for the log `event`, and ends all of the user's sessions in the same commit; `false` when
-/// there is none.
+/// Notes that a one-time code was made for a user.
+pub fn note_code(
+    writes: &mut Writes<'_>,
+    id: UserId,
+    actor: Option<Actor>,
+    now: UnixMillis,
+) -> Result<Option<User>, StoreError> {
+    writes.saw_time(now);
+    let user = writes.user(id)?;
+    if user.is_some() {
+        writes.note(Occurrence::of_user(Event::CodeIssued, id).by(actor));
+        writes.touch();
+    }
+    Ok(user)
+}
+
+/// Changes a user, for the log `event`, and ends all of the user's sessions in the same commit; returns the user as
+/// they are then, `None` when there is none.
 pub fn change_user(
     writes: &mut Writes<'_>,
-    name: &Name,
+    id: UserId,
     event: Event,
+    actor: Option<Actor>,
     now: UnixMillis,
     change: impl FnOnce(&mut User),
-) -> Result<bool, StoreError> {
+) -> Result<Option<User>, StoreError> {
     writes.saw_time(now);
-    let Some((id, mut user)) = writes.user_named(name)? else { return Ok(false) };
+    let Some(mut user) = writes.user(id)? else { return Ok(None) };
     change(&mut user);
     user.end_all_sessions();
-    writes.note(Occurrence::of_user(event, id));
+    writes.note(Occurrence::of_user(event, id).by(actor));
     writes.put_user(id, &user)?;
-    Ok(true)
+    Ok(Some(user))
+}
+
+/// Whether somebody could still administer the server without this user.
+pub fn is_dispensable(writes: &Writes<'_>, id: UserId) -> Result<bool, StoreError> {
+    let administers = |user: &User| user.role == Role::Admin && !user.disabled;
+    if !writes.user(id)?.as_ref().is_some_and(administers) {
+        return Ok(true);
+    }
+    writes.is_there_a_user(|other, user| other != id && administers(user))
 }
 
 /// Deletes a user with every session; `false` when there is none.
-pub fn delete_user(writes: &mut Writes<'_>, name: &Name, now: UnixMillis) -> Result<bool, StoreError> {
+pub fn delete_user(
+    writes: &mut Writes<'_>,
+    id: UserId,
+    actor: Option<Actor>,
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
     writes.saw_time(now);
-    let Some((id, _)) = writes.user_named(name)? else { return Ok(false) };
-    writes.delete_user(id, name)?;
-    writes.note(Occurrence::of_user(Event::UserDeleted, id));
+    let Some(user) = writes.user(id)? else { return Ok(false) };
+    let name: Name = user.name.parse().map_err(|_| StoreError::damaged())?;
+    writes.delete_user(id, &name)?;
+    writes.note(Occurrence::of_user(Event::UserDeleted, id).by(actor));
     Ok(true)
 }
 

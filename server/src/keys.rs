@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::AuditKey;
 use crate::entropy;
+use crate::one_time_code::CodeKey;
 use crate::private_file;
 use crate::session::RetryKey;
 use crate::time::UnixMillis;
@@ -163,6 +164,7 @@ struct Derived {
     refresh: RefreshKey,
     retry: HmacSha256,
     audit: AuditKey,
+    codes: CodeKey,
     fingerprint: [u8; 9],
     signed_until: Option<UnixMillis>,
 }
@@ -187,6 +189,7 @@ impl Keys {
                     refresh: RefreshKey::new(&derive(secret, b"refresh")),
                     retry: keyed(&derive(secret, b"retry")),
                     audit: AuditKey::new(*kid, keyed(&derive(secret, b"audit"))),
+                    codes: CodeKey::new(keyed(&derive(secret, b"code"))),
                     fingerprint,
                     signed_until: *signed_until,
                 }
@@ -236,6 +239,16 @@ impl Keys {
     /// The key that binds new audit entries.
     pub fn signing_audit_key(&self) -> &AuditKey {
         &self.masters.last().expect("a key file has at least one key").audit
+    }
+
+    /// The key that makes one-time codes.
+    pub fn signing_code_key(&self) -> &CodeKey {
+        &self.masters.last().expect("a key file has at least one key").codes
+    }
+
+    /// The keys of one-time codes that may be about.
+    pub fn code_keys(&self) -> impl Iterator<Item = &CodeKey> {
+        self.masters.iter().map(|key| &key.codes)
     }
 
     /// One id and eight derived bytes a key, to notice a store that was used with other keys.

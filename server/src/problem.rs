@@ -75,6 +75,10 @@ codes! {
     SessionExpired = "session_expired", 401, Login, "The session has expired";
     /// Rows 3 and 9.
     SessionRevoked = "session_revoked", 401, Login, "The session was revoked";
+    /// The token is good, but its user's role is not enough.
+    InsufficientScope = "insufficient_scope", 403, None, "This is for administrators";
+    /// A one-time code is wrong, used or expired.
+    InvalidCode = "invalid_code", 403, None, "The code is wrong, was used already, or has expired";
     /// The request comes from a site that is not listed.
     CrossSite = "cross_site", 403, None, "Requests from this site are not accepted";
     /// There is no such path, or nothing the caller may see.
@@ -83,6 +87,10 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, None, "This method is not for this path";
     /// The request did not arrive in time.
     RequestTimeout = "request_timeout", 408, Retry, "The request took too long to arrive";
+    /// There is a user of that name already.
+    NameTaken = "name_taken", 409, None, "There is a user of that name already";
+    /// Without this user nobody could administer the server.
+    LastAdmin = "last_admin", 409, None, "The last administrator has to stay one";
     /// Row 8a.
     Superseded = "superseded", 409, Retry, "A newer request of this session was answered already";
     /// The request has a body of unknown length.
@@ -146,13 +154,15 @@ impl Problem {
         (self.code.action() == Action::Wait).then(|| self.wait_secs.unwrap_or(1))
     }
 
-    /// The challenge every 401 carries (RFC 6750 §3): no error code when no credentials were sent.
+    /// The challenge of every 401, and of a 403 for want of a role (RFC 6750 §3): no error code when no credentials
+    /// were sent.
     pub fn challenge(&self) -> Option<&'static str> {
         match self.code {
             Code::InvalidToken => Some(
                 "Bearer realm=\"latchkey\", error=\"invalid_token\", \
                  error_description=\"the access token is expired, invalid, or of a session that is over\"",
             ),
+            Code::InsufficientScope => Some("Bearer realm=\"latchkey\", error=\"insufficient_scope\""),
             code if code.status() == 401 => Some("Bearer realm=\"latchkey\""),
             _ => None,
         }
@@ -196,9 +206,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_401_has_a_challenge_and_nothing_else_has_one() {
+    fn every_401_has_a_challenge_and_of_the_others_only_the_want_of_a_role() {
         for &code in Code::ALL {
-            assert_eq!(Problem::from(code).challenge().is_some(), code.status() == 401, "{code:?}");
+            let expected = code.status() == 401 || code == Code::InsufficientScope;
+            assert_eq!(Problem::from(code).challenge().is_some(), expected, "{code:?}");
         }
     }
 

@@ -103,7 +103,8 @@ mod tests {
         store
             .write(move |writes| {
                 let hash = PasswordHash(String::new());
-                command::add_user(writes, id, &name, Role::User, hash, UnixMillis(0))?;
+                let new = command::NewUser { id, name, role: Role::User, password_hash: hash };
+                command::add_user(writes, new, None, UnixMillis(0))?;
                 let user = writes.user(id)?.expect("alice was added");
                 // More than a slice, every third of them signed in later.
                 for n in 0..(SLICE_LEN as u64 + 500) {

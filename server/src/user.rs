@@ -21,6 +21,28 @@ impl fmt::Display for UserId {
     }
 }
 
+impl FromStr for UserId {
+    type Err = NoUserId;
+
+    /// Reads what [`Display`](fmt::Display) writes, and nothing else.
+    fn from_str(text: &str) -> Result<Self, NoUserId> {
+        let id = u64::from_str_radix(text, 16).map(Self).map_err(|_| NoUserId)?;
+        if id.to_string() == text { Ok(id) } else { Err(NoUserId) }
+    }
+}
+
+/// This is not the id of a user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoUserId;
+
+impl fmt::Display for NoUserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a user id has 16 hexadecimal digits")
+    }
+}
+
+impl std::error::Error for NoUserId {}
+
 /// What a user may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -39,7 +61,32 @@ impl Role {
             Self::Admin => "admin",
         }
     }
+
+    /// Whether this role may do what `other` may.
+    pub const fn covers(self, other: Self) -> bool {
+        matches!((self, other), (Self::Admin, _) | (Self::User, Self::User))
+    }
 }
+
+impl FromStr for Role {
+    type Err = NoRole;
+
+    fn from_str(text: &str) -> Result<Self, NoRole> {
+        [Self::User, Self::Admin].into_iter().find(|role| role.as_str() == text).ok_or(NoRole)
+    }
+}
+
+/// This is not a role.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoRole;
+
+impl fmt::Display for NoRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the roles are user and admin")
+    }
+}
+
+impl std::error::Error for NoRole {}
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,6 +215,16 @@ mod tests {
         let name: Name = "Straße@Example".parse().unwrap();
         assert_eq!(name.as_str(), "Straße@Example");
         assert_eq!(name.folded(), "strasse@example");
+    }
+
+    #[test]
+    fn a_user_id_is_read_back_in_its_one_spelling_only() {
+        let id = UserId(0x00ab_cdef_0123_4567);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for other in ["", "abcdef01234567", "00ABCDEF01234567", "+0abcdef01234567", "000abcdef01234567", "zz"]
+        {
+            assert_eq!(other.parse::<UserId>(), Err(NoUserId), "{other}");
+        }
     }
 
     #[test]

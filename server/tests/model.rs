@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use latchkey::command::{self, SignIn};
+use latchkey::command::{self, NewUser, SignIn};
 use latchkey::session::{
     Decision, Declined, EndReason, Policy, Presented, Repetition, RetryKey, Rotation, SessionId,
 };
@@ -144,7 +144,8 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
         let hash = PasswordHash(String::new());
         store
             .write(move |writes| {
-                command::add_user(writes, id_of(user), &name, Role::User, hash, UnixMillis(0)).map(drop)
+                let new = NewUser { id: id_of(user), name, role: Role::User, password_hash: hash };
+                command::add_user(writes, new, None, UnixMillis(0)).map(drop)
             })
             .unwrap();
     }
@@ -228,11 +229,12 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 plain.values_mut().filter(|known| known.user == user).for_each(|known| known.is_over = true);
             }
             Step::Disable { user, disabled } => {
-                let name = format!("user-{user}").parse().unwrap();
                 let event = latchkey::audit::Event::UserDisabled;
                 store
                     .write(move |writes| {
-                        command::change_user(writes, &name, event, at, |user| user.disabled = disabled)
+                        command::change_user(writes, id_of(user), event, None, at, |user| {
+                            user.disabled = disabled;
+                        })
                     })
                     .unwrap();
                 is_disabled[usize::from(user)] = disabled;

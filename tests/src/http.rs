@@ -252,7 +252,8 @@ impl Answer {
     pub fn assert_refused(&self, status: u16, code: &str, action: &str) {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.problem(), (code.to_owned(), action.to_owned()), "{self:?}");
-        assert_eq!(self.field("www-authenticate").is_some(), status == 401, "{self:?}");
+        let is_challenged = status == 401 || code == "insufficient_scope";
+        assert_eq!(self.field("www-authenticate").is_some(), is_challenged, "{self:?}");
     }
 
     /// Asserts that too many have failed, and that it says when to come back.

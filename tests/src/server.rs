@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -56,14 +57,15 @@ impl Setup {
     /// Starts the server in a folder of its own.
     pub fn start(self) -> Server {
         let folder = tempfile::tempdir().unwrap();
-        let mut server = Server { setup: self, folder, child: None, address: None };
+        let mut server = Server { setup: self, folder, child: None, address: None, printed: Arc::default() };
         server.start();
         server
     }
 
     /// A folder and settings without a running server, for commands of their own.
     pub fn stopped(self) -> Server {
-        Server { setup: self, folder: tempfile::tempdir().unwrap(), child: None, address: None }
+        let folder = tempfile::tempdir().unwrap();
+        Server { setup: self, folder, child: None, address: None, printed: Arc::default() }
     }
 }
 
@@ -74,6 +76,7 @@ pub struct Server {
     folder: TempDir,
     child: Option<Child>,
     address: Option<SocketAddr>,
+    printed: Arc<(Mutex<String>, Condvar)>,
 }
 
 impl Server {
@@ -96,7 +99,13 @@ impl Server {
         };
         self.address = Some(address.parse().unwrap());
         // Keeps the pipe open and empty for as long as the server runs.
-        thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        let printed = Arc::clone(&self.printed);
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                *printed.0.lock().unwrap() += &format!("{line}\n");
+                printed.1.notify_all();
+            }
+        });
         self.child = Some(child);
     }
 
@@ -107,6 +116,16 @@ impl Server {
     /// Everything the server has logged, over all its starts.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap()
+    }
+
+    /// The code of the newest set-up link that the server has printed; waits until there is one.
+    pub fn set_up_code(&self) -> String {
+        let printed = self.printed.0.lock().unwrap();
+        let has_no_link = |printed: &mut String| !printed.contains("#setup=");
+        let (printed, waited) = self.printed.1.wait_timeout_while(printed, PATIENCE, has_no_link).unwrap();
+        assert!(!waited.timed_out(), "no set-up link in {printed:?}");
+        let (_, code) = printed.rsplit_once("#setup=").unwrap();
+        code.lines().next().unwrap().to_owned()
     }
 
     /// Kills the server at once, as a power cut would.
@@ -205,6 +224,12 @@ impl Server {
     pub fn add_user(&self, name: &str) {
         let output = self.run_with_input(&["user", "add", name, "--password-stdin"], PASSWORD);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Adds an administrator with the password [`PASSWORD`].
+    pub fn add_admin(&self, name: &str) {
+        let arguments = ["user", "add", name, "--role", "admin", "--password-stdin"];
+        printed(&self.run_with_input(&arguments, PASSWORD));
     }
 
     /// Sends a request on a connection of its own.

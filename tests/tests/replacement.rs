@@ -80,7 +80,13 @@ fn fill(server: &Server, sessions: u64) {
         .write(move |writes| {
             let name = "nobody".parse().unwrap();
             let hash = latchkey::user::PasswordHash(String::new());
-            command::add_user(writes, UserId(1), &name, latchkey::user::Role::User, hash, UnixMillis(0))?;
+            let new = command::NewUser {
+                id: UserId(1),
+                name,
+                role: latchkey::user::Role::User,
+                password_hash: hash,
+            };
+            command::add_user(writes, new, None, UnixMillis(0))?;
             let user = writes.user(UserId(1))?.unwrap();
             for number in 0..sessions {
                 let now = UnixMillis(4_000_000_000_000);

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use latchkey::command;
+use latchkey::command::{self, NewUser};
 use latchkey::hasher::{Hasher, Profile};
 use latchkey::password::Password;
 use latchkey::store::{self, Store};
@@ -65,7 +65,8 @@ fn server_with_accounts(rounds: u16) -> Server {
                 let name: Name = format!("{kind}-{number}").parse().unwrap();
                 id += 1;
                 let (id, now) = (UserId(id), UnixMillis(1));
-                command::add_user(writes, id, &name, Role::User, hash.clone(), now)?;
+                let new = NewUser { id, name, role: Role::User, password_hash: hash.clone() };
+                command::add_user(writes, new, None, now)?;
                 if kind == "disabled" {
                     let mut user = writes.user(id)?.unwrap();
                     user.disabled = true;

@@ -73,7 +73,8 @@ pub(crate) fn fill(path: &Path) -> Result<(), Failure> {
                     let name = format!("user {:x}", user_id.0).parse().expect("the name is valid");
                     // As long as a real one.
                     let hash = PasswordHash("x".repeat(97));
-                    command::add_user(writes, user_id, &name, Role::User, hash, now())?;
+                    let new = command::NewUser { id: user_id, name, role: Role::User, password_hash: hash };
+                    command::add_user(writes, new, None, now())?;
                 }
                 writes.put_session(id_of(number), &session(number))?;
             }

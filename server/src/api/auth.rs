@@ -12,7 +12,7 @@ use crate::command::{self, Refreshed, SignIn};
 use crate::entropy;
 use crate::label;
 use crate::metrics::Count;
-use crate::password::{Password, Weakness};
+use crate::password::Password;
 use crate::problem::{Code, Problem};
 use crate::session::{Decision, Declined, EndReason, Presented, Repetition, Rotation, Session, SessionId};
 use crate::throttle::{Attempt, Counted, Wait};
@@ -37,7 +37,7 @@ pub struct LoginBody {
 /// Where the refresh token goes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize)]
 #[serde(try_from = "String")]
-enum Delivery {
+pub(super) enum Delivery {
     /// Into the httpOnly cookie, where no script can read it.
     #[default]
     Cookie,
@@ -122,7 +122,7 @@ pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
     let Some((user_id, user)) = known.filter(|_| is_right == Ok(true)) else {
         is_right?;
         log::info!("{}: log-in refused", request.id);
-        app.metrics.count(Count::SignInRefused);
+        app.count(Count::SignInRefused);
         let refused = Occurrence { user: named_id, ..Occurrence::of(Event::SignInRefused) };
         app.store.note(refused.from(request.client), app.clock.now());
         return Err(Code::InvalidCredentials.into());
@@ -146,7 +146,7 @@ pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
         move |app, opened| {
             let (user, session) = opened.ok_or(Code::InvalidCredentials)?;
             log::info!("{request_id}: user {user_id} signed in, session {}", id.handle());
-            app.metrics.count(Count::SignedIn);
+            app.count(Count::SignedIn);
             app.grant(id, &user, &session, now, delivery, None)
         },
     ))
@@ -246,12 +246,7 @@ pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Answer
     if !is_right? {
         return Err(Code::WrongPassword.into());
     }
-    let reasons = body.new.weaknesses(&name, app.password_chars_min);
-    if !reasons.is_empty() {
-        let problem = Problem::new(Code::WeakPassword, Weakness::describe(&reasons));
-        return Err(Problem { reasons, ..problem });
-    }
-    let new = app.hasher.hash(&body.new)?;
+    let new = app.new_hash(&name, &body.new)?;
     let (id, now) = (principal.id, app.clock.now());
     let request_id = request.id.to_owned();
     Ok(Answer::after_commit(
@@ -274,9 +269,9 @@ struct TokenBody {
 
 impl App {
     /// Counts an attempt to sign in, or refuses it because too many have failed.
-    fn throttled(&self, attempt: Attempt<'_>) -> Result<Counted, Problem> {
+    pub(super) fn throttled(&self, attempt: Attempt<'_>) -> Result<Counted, Problem> {
         self.throttle.begin(attempt, self.clock.now()).map_err(|Wait(secs)| {
-            self.metrics.count(Count::Throttled);
+            self.count(Count::Throttled);
             Problem { wait_secs: Some(secs), ..Code::Throttled.into() }
         })
     }
@@ -298,14 +293,14 @@ impl App {
         let handle = id.handle();
         match &refreshed.decision {
             Decision::Rotate(_, Rotation::Current) => {
-                self.metrics.count(Count::Rotated);
+                self.count(Count::Rotated);
                 log::debug!("{request_id}: session {handle} refreshed");
             }
             Decision::Repeat(Repetition::Unrotated) => {
                 log::debug!("{request_id}: session {handle} refreshed");
             }
             Decision::Rotate(_, Rotation::Ahead) => {
-                self.metrics.count(Count::Rotated);
+                self.count(Count::Rotated);
                 log::warn!("{request_id}: session {handle} was behind its token and has been healed");
             }
             Decision::Repeat(repetition) => {
@@ -313,7 +308,7 @@ impl App {
                     .current
                     .as_ref()
                     .is_some_and(|(_, session)| session.address == address.to_canonical());
-                self.metrics.count(match repetition {
+                self.count(match repetition {
                     Repetition::Retried => Count::Retried,
                     _ if rotated_here => Count::Concurrent,
                     _ => Count::ConcurrentElsewhere,
@@ -322,7 +317,7 @@ impl App {
             }
             Decision::Decline(reason) => log::info!("{request_id}: session {handle} declined, {reason:?}"),
             Decision::End(EndReason::Reused) => {
-                self.metrics.count(Count::Reused);
+                self.count(Count::Reused);
                 log::warn!("{request_id}: session {handle} revoked: a spent refresh token was presented");
             }
             Decision::End(reason) => log::info!("{request_id}: session {handle} is over, {reason:?}"),
@@ -345,14 +340,14 @@ impl App {
         }
     }
 
-    fn cookie_token<'a>(&self, request: &Request<'a>) -> Result<Option<&'a str>, Problem> {
+    pub(super) fn cookie_token<'a>(&self, request: &Request<'a>) -> Result<Option<&'a str>, Problem> {
         self.cookie
             .find(request.all("cookie").map(str::as_bytes))
             .map_err(|_| Problem::bad_request("the refresh cookie is there twice"))
     }
 
     /// The answer that hands out an access token and, unless the caller holds it already, the refresh token.
-    fn grant(
+    pub(super) fn grant(
         &self,
         id: SessionId,
         user: &User,

@@ -1,18 +1,30 @@
-//! The guard of protected endpoints: an access token that is valid, of a session that lives.
+//! The guard of protected endpoints: an access token that is valid, of a session that lives, of a user who may.
 
 use super::{App, Request};
+use crate::audit::Actor;
 use crate::problem::{Code, Problem};
 use crate::session::{Session, SessionId};
 use crate::time::UnixMillis;
-use crate::user::User;
+use crate::user::{Role, User};
 
 /// Who a verified access token speaks for, as the store knows them now.
 #[derive(Debug)]
-pub(super) struct Principal {
-    pub(super) id: SessionId,
-    pub(super) session: Session,
-    pub(super) user: User,
-    pub(super) now: UnixMillis,
+pub struct Principal {
+    /// The session, which names the user.
+    pub id: SessionId,
+    /// Its record.
+    pub session: Session,
+    /// The user's record.
+    pub user: User,
+    /// When that was so.
+    pub now: UnixMillis,
+}
+
+impl Principal {
+    /// Who did what this principal asks for, for the audit log.
+    pub(super) fn actor(&self, request: &Request<'_>) -> Actor {
+        Actor { session: self.id, address: request.client }
+    }
 }
 
 impl App {
@@ -20,7 +32,7 @@ impl App {
     ///
     /// # Errors
     /// 401 with the challenge of RFC 6750 §3.
-    pub(super) fn authenticate(&self, request: &Request<'_>) -> Result<Principal, Problem> {
+    pub fn authenticate(&self, request: &Request<'_>) -> Result<Principal, Problem> {
         let now = self.clock.now();
         let authorization = request.field("authorization")?;
         let Some(token) = authorization.and_then(bearer_token) else { return Err(Code::MissingToken.into()) };
@@ -29,6 +41,15 @@ impl App {
         let alive = session.zip(user).filter(|(session, user)| session.end_reason(Some(user), now).is_none());
         let (session, user) = alive.ok_or(Code::InvalidToken)?;
         Ok(Principal { id, session, user, now })
+    }
+
+    /// The same for what only some users may. The record's role counts, not the token's, which may be older.
+    ///
+    /// # Errors
+    /// As [`authenticate`](Self::authenticate), and 403 with the challenge of RFC 6750 §3.1.
+    pub fn authenticate_as(&self, role: Role, request: &Request<'_>) -> Result<Principal, Problem> {
+        let principal = self.authenticate(request)?;
+        if principal.user.role.covers(role) { Ok(principal) } else { Err(Code::InsufficientScope.into()) }
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Method {
     Head,
     /// POST
     Post,
+    /// PATCH
+    Patch,
     /// DELETE
     Delete,
     /// OPTIONS
@@ -36,6 +38,7 @@ impl Method {
             Self::Get => "GET",
             Self::Head => "HEAD",
             Self::Post => "POST",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
             Self::Options => "OPTIONS",
             Self::Other => "other",
@@ -51,6 +54,8 @@ pub struct Request<'a> {
     pub method: Method,
     /// The path of the target, without the query.
     pub path: &'a str,
+    /// The query of the target, without the question mark; empty when there is none.
+    pub query: &'a str,
     /// The fields, names in lower case.
     pub fields: &'a [(&'a str, &'a str)],
     /// The body, at most [`BODY_LEN_MAX`] bytes.
@@ -89,6 +94,28 @@ impl<'a> Request<'a> {
     /// Whether a browser sent it: only browsers send Origin and Sec-Fetch-*, and always do with a POST.
     pub fn is_from_browser(&self) -> bool {
         self.fields.iter().any(|(name, _)| *name == "origin" || name.starts_with("sec-fetch-"))
+    }
+
+    /// The segment of the path behind so many slashes, the first of which is behind one.
+    pub fn segment(&self, number: usize) -> &'a str {
+        self.path.split('/').nth(number).unwrap_or_default()
+    }
+
+    /// The parameters of the query, decoded, in the order of `names`.
+    ///
+    /// # Errors
+    /// 400 when there is one that is not among them, or one is there twice.
+    pub fn parameters<const N: usize>(&self, names: [&str; N]) -> Result<[Option<Cow<'a, str>>; N], Problem> {
+        let mut values = [const { None }; N];
+        for (name, value) in form_urlencoded::parse(self.query.as_bytes()) {
+            let place = names.iter().position(|known| *known == name);
+            let place =
+                place.ok_or(Problem::bad_request("the query has a parameter that is not known here"))?;
+            if values[place].replace(value).is_some() {
+                return Err(Problem::bad_request("a parameter of the query is there twice"));
+            }
+        }
+        Ok(values)
     }
 
     /// The body as JSON.
@@ -142,6 +169,11 @@ impl Response {
         let mut response = Self::with_body(200, "application/json", body.into());
         response.set("Cache-Control", "no-store");
         response
+    }
+
+    /// The same for something that was made: 201.
+    pub fn created(body: &impl Serialize) -> Self {
+        Self { status: 201, ..Self::json(body) }
     }
 
     /// 204.

@@ -1,11 +1,14 @@
 //! The HTTP API without HTTP's bytes: a request in, a response out, and which handler answers which path.
 
+mod admin;
 mod auth;
 mod guard;
 mod message;
 mod outcome;
 mod sessions;
+mod set_up;
 mod token;
+mod verify;
 mod watch;
 
 use std::fmt;
@@ -16,10 +19,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::administration::Office;
 use crate::clock::Clock;
 use crate::cookie::RefreshCookie;
+use crate::day::Day;
 use crate::entropy;
 use crate::hasher::Hasher;
 use crate::keys::KeyRing;
-use crate::metrics::Metrics;
+use crate::metrics::{Count, Metrics};
 use crate::problem::{Code, Problem};
 use crate::session::Policy;
 use crate::site::{self, PublicUrl};
@@ -27,6 +31,7 @@ use crate::store::{Store, StoreError};
 use crate::throttle::Throttle;
 use crate::web;
 pub use auth::{LoginBody, is_retry_key};
+pub use guard::Principal;
 pub use message::{BODY_LEN_MAX, Method, Request, Response};
 use outcome::{Answer, Finish};
 pub use outcome::{Commit, Committed, Outcome};
@@ -58,6 +63,8 @@ pub struct App {
     pub throttle: Throttle,
     /// Counts what happens.
     pub metrics: Arc<Metrics>,
+    /// What happened in the last hours.
+    pub day: Day,
 }
 
 /// What every access token says.
@@ -87,7 +94,7 @@ type Handler = fn(&App, &Request<'_>) -> Result<Answer, Problem>;
 /// A path and what answers each of its methods.
 type Route = (&'static str, &'static [(Method, Lane, Handler)]);
 
-/// Every route; `{handle}` stands for one segment.
+/// Every route; a name in braces stands for one segment.
 const ROUTES: &[Route] = &[
     ("/api/me", &[(Method::Get, Lane::Reads, sessions::me)]),
     ("/api/auth/refresh", &[(Method::Post, Lane::Writes, auth::refresh)]),
@@ -97,6 +104,27 @@ const ROUTES: &[Route] = &[
     ("/api/auth/password", &[(Method::Post, Lane::LogIns, auth::change_password)]),
     ("/api/auth/sessions", &[(Method::Get, Lane::Reads, sessions::list)]),
     ("/api/auth/sessions/{handle}", &[(Method::Delete, Lane::Writes, sessions::end_one)]),
+    ("/api/auth/verify", &[(Method::Get, Lane::Reads, verify::verify)]),
+    ("/api/auth/reset", &[(Method::Post, Lane::LogIns, set_up::reset)]),
+    ("/api/setup", &[(Method::Post, Lane::LogIns, set_up::set_up)]),
+    (
+        "/api/admin/users",
+        &[(Method::Get, Lane::Reads, admin::list_users), (Method::Post, Lane::LogIns, admin::add_user)],
+    ),
+    (
+        "/api/admin/users/{id}",
+        &[
+            (Method::Get, Lane::Reads, admin::show_user),
+            (Method::Patch, Lane::Writes, admin::change_user),
+            (Method::Delete, Lane::Writes, admin::delete_user),
+        ],
+    ),
+    ("/api/admin/users/{id}/reset", &[(Method::Post, Lane::Writes, admin::issue_reset_code)]),
+    ("/api/admin/users/{id}/sessions", &[(Method::Delete, Lane::Writes, admin::end_sessions_of_user)]),
+    ("/api/admin/sessions", &[(Method::Get, Lane::Reads, admin::list_sessions)]),
+    ("/api/admin/sessions/{handle}", &[(Method::Delete, Lane::Writes, admin::revoke_session)]),
+    ("/api/admin/audit", &[(Method::Get, Lane::Reads, admin::list_audit)]),
+    ("/api/admin/stats", &[(Method::Get, Lane::Reads, admin::stats)]),
     ("/healthz", &[(Method::Get, Lane::Reads, |_, _| Ok(Response::text("ok\n").into()))]),
     ("/readyz", &[(Method::Get, Lane::Reads, watch::ready)]),
     ("/metrics", &[(Method::Get, Lane::Reads, watch::metrics)]),
@@ -135,7 +163,14 @@ impl App {
             hasher: &self.hasher,
             clock: &self.clock,
             password_chars_min: self.password_chars_min,
+            day: Some(&self.day),
         }
+    }
+
+    /// Counts one more, for the counters and for the picture of the day.
+    fn count(&self, count: Count) {
+        self.metrics.count(count);
+        self.day.count(count, self.clock.now());
     }
 
     /// Whether the system clock is too far behind the time the store has seen.
@@ -205,14 +240,12 @@ pub fn request_id() -> String {
     format!("{:016x}", NEXT.fetch_add(STEP, Ordering::Relaxed))
 }
 
-/// Whether a path is the one of a route, where `{handle}` stands for one segment that is not empty.
+/// Whether a path is the one of a route, where a name in braces stands for one segment that is not empty.
 fn matches(route: &str, path: &str) -> bool {
-    match route.split_once("{handle}") {
-        None => route == path,
-        Some((start, _)) => {
-            path.strip_prefix(start).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
-        }
-    }
+    let Some((start, rest)) = route.split_once('{') else { return route == path };
+    let (_, end) = rest.split_once('}').expect("a brace that opens is closed");
+    let segment = path.strip_prefix(start).and_then(|path| path.strip_suffix(end));
+    segment.is_some_and(|segment| !segment.is_empty() && !segment.contains('/'))
 }
 
 fn method_list(methods: &[(Method, Lane, Handler)]) -> String {
@@ -276,5 +309,10 @@ mod tests {
         assert!(!matches(route, "/api/auth/sessions/"));
         assert!(!matches(route, "/api/auth/sessions/AAAA/BBBB"));
         assert!(!matches("/api/me", "/api/me/"));
+        let route = "/api/admin/users/{id}/reset";
+        assert!(matches(route, "/api/admin/users/42/reset"));
+        assert!(!matches(route, "/api/admin/users//reset"));
+        assert!(!matches(route, "/api/admin/users/42/42/reset"));
+        assert!(!matches(route, "/api/admin/users/42"));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::{Failure, perform::perform, utc_time};
+use super::{Failure, output::Form, perform::perform, unexpected, utc_time};
 use crate::administration::{Answer, AuditRow, Command, Verified};
 use crate::audit::Log;
 use crate::settings::Settings;
@@ -23,49 +23,38 @@ pub(super) enum AuditCommand {
         /// Refused log-ins, which are kept apart so that they cannot push anything else out
         #[arg(long)]
         refusals: bool,
-        /// Go on printing new entries as they come
+        /// Go on printing new entries as they come; with --json one object a line
         #[arg(long)]
         follow: bool,
-        /// Print one JSON array (with --follow: one object a line)
-        #[arg(long)]
-        json: bool,
     },
     /// Verify both logs, and say where one is broken
-    Verify {
-        /// Print one JSON array
-        #[arg(long)]
-        json: bool,
-    },
+    Verify,
 }
 
-pub(super) fn run(settings: &Settings, command: AuditCommand) -> Result<(), Failure> {
+pub(super) fn run(settings: &Settings, command: AuditCommand, form: Form) -> Result<(), Failure> {
     match command {
-        AuditCommand::Tail { lines, refusals, follow, json } => {
+        AuditCommand::Tail { lines, refusals, follow } => {
             let log = if refusals { Log::Refusals } else { Log::Main };
             let rows = read(settings, log, 0, lines)?;
-            if json && !follow {
-                say!("{}", serde_json::to_string(&rows)?);
-                return Ok(());
+            if form == Form::Json && !follow {
+                return form.print(&rows, |_| {});
             }
-            let mut next = print(&rows, json)?.unwrap_or_default();
+            let mut next = print(&rows, form)?.unwrap_or_default();
             if !follow {
                 return Ok(());
             }
             loop {
                 thread::sleep(FOLLOW_EVERY);
                 let rows = read(settings, log, next, u64::MAX)?;
-                next = print(&rows, json)?.unwrap_or(next);
+                next = print(&rows, form)?.unwrap_or(next);
             }
         }
-        AuditCommand::Verify { json } => {
-            let Answer::AuditVerified(logs) = perform(settings, Command::VerifyAudit)? else {
-                return Err("the server answered something else than what came of verifying".into());
+        AuditCommand::Verify => {
+            let logs = match perform(settings, Command::VerifyAudit)? {
+                Answer::AuditVerified(logs) => logs,
+                other => return Err(unexpected(other)),
             };
-            if json {
-                say!("{}", serde_json::to_string(&logs)?);
-            } else {
-                logs.iter().for_each(print_verified);
-            }
+            form.print(&logs, |logs| logs.iter().for_each(print_verified))?;
             match logs.iter().find_map(|log| log.broken_at) {
                 Some(number) => Err(format!("entry {number} is not as it was written, or missing").into()),
                 None => Ok(()),
@@ -77,14 +66,15 @@ pub(super) fn run(settings: &Settings, command: AuditCommand) -> Result<(), Fail
 fn read(settings: &Settings, log: Log, from: u64, limit: u64) -> Result<Vec<AuditRow>, Failure> {
     match perform(settings, Command::ReadAudit { log, from, limit })? {
         Answer::Audit(rows) => Ok(rows),
-        _ => Err("the server answered something else than a log".into()),
+        other => Err(unexpected(other)),
     }
 }
 
 /// Prints entries and returns the number after the last of them.
-fn print(rows: &[AuditRow], json: bool) -> Result<Option<u64>, Failure> {
+fn print(rows: &[AuditRow], form: Form) -> Result<Option<u64>, Failure> {
     for row in rows {
-        if json { say!("{}", serde_json::to_string(row)?) } else { say!("{}", line(row)?) }
+        let line = line(row)?;
+        form.print(row, |_| say!("{line}"))?;
     }
     Ok(rows.last().map(|row| row.number + 1))
 }
@@ -94,6 +84,7 @@ fn line(row: &AuditRow) -> Result<String, Failure> {
     let mut line = format!("{} {}", utc_time(row.time), event.as_str().unwrap_or_default());
     let fields = [
         ("user", row.name.as_ref().or(row.user.as_ref())),
+        ("by", row.by_name.as_ref().or(row.by.as_ref())),
         ("session", row.session.as_ref()),
         ("from", row.address.as_ref()),
         ("last refreshed from", row.other_address.as_ref()),

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::perform::{Reached, perform, reach};
-use super::{Failure, progress::Bar};
+use super::{Failure, output::Form, progress::Bar, unexpected};
 use crate::administration::{Answer, Command};
 use crate::clock::Clock;
 use crate::folder::{self, FolderError};
@@ -14,41 +16,55 @@ use crate::store::{Replacement, Store};
 use crate::time::UnixMillis;
 
 /// Writes a copy of the store to a new file, also while the server runs.
-pub(super) fn backup(settings: &Settings, file: &Path) -> Result<(), Failure> {
+pub(super) fn backup(settings: &Settings, file: &Path, form: Form) -> Result<(), Failure> {
     // The server has a working directory of its own.
     let path = std::path::absolute(file)?;
-    let Answer::BackedUp { users, sessions } = perform(settings, Command::Backup { path })? else {
-        return Err("the server answered something else than a backup".into());
+    let (users, sessions) = match perform(settings, Command::Backup { path })? {
+        Answer::BackedUp { users, sessions } => (users, sessions),
+        other => return Err(unexpected(other)),
     };
-    say!("backed up {users} users and {sessions} session records to {}", file.display());
-    say!("the key file is not part of it: keep {} too, and apart", settings.key_file.display());
-    Ok(())
+    form.print(&BackedUp { file, users, sessions }, |_| {
+        say!("backed up {users} users and {sessions} session records to {}", file.display());
+        say!("the key file is not part of it: keep {} too, and apart", settings.key_file.display());
+    })
+}
+
+#[derive(Serialize)]
+struct BackedUp<'a> {
+    file: &'a Path,
+    users: u64,
+    sessions: u64,
 }
 
 /// Puts a backup in the place of the store, which is kept beside it, also while the server runs.
-pub(super) fn restore(settings: &Settings, file: &Path, keep_sessions: bool) -> Result<(), Failure> {
+pub(super) fn restore(
+    settings: &Settings,
+    file: &Path,
+    keep_sessions: bool,
+    form: Form,
+) -> Result<(), Failure> {
     let path = std::path::absolute(file)?;
     folder::make(settings)?;
     let command = Command::Restore { path: path.clone(), keep_sessions };
     let restored = match reach(settings, &command, || find(settings))? {
         Reached::Server(Answer::Restored(restored)) => restored,
-        Reached::Server(_) => return Err("the server answered something else than what came of it".into()),
+        Reached::Server(other) => return Err(unexpected(other)),
         Reached::Store(found) => restore_here(settings, &found, &path, keep_sessions)?,
     };
-    let Restored { users, kept, went_back } = restored;
-    say!("restored {users} users from {}", file.display());
-    if keep_sessions {
-        say!("kept the sessions of the backup: whoever was signed in then is signed in again");
-    } else {
-        say!("ended all sessions: a backup brings back some that have ended since");
-    }
-    if let Some(kept) = kept {
-        say!("the store before is kept as {}", kept.display());
-    }
-    for line in went_back {
-        say!("  {line}");
-    }
-    Ok(())
+    form.print(&restored, |Restored { users, kept, went_back }| {
+        say!("restored {users} users from {}", file.display());
+        if keep_sessions {
+            say!("kept the sessions of the backup: whoever was signed in then is signed in again");
+        } else {
+            say!("ended all sessions: a backup brings back some that have ended since");
+        }
+        if let Some(kept) = kept {
+            say!("the store before is kept as {}", kept.display());
+        }
+        for line in went_back {
+            say!("  {line}");
+        }
+    })
 }
 
 /// What there is to be replaced.
@@ -100,10 +116,16 @@ fn restore_here(
 }
 
 /// Makes the store's file as small as it can be, also while the server runs.
-pub(super) fn compact(settings: &Settings) -> Result<(), Failure> {
-    let Answer::Compacted { before, after } = perform(settings, Command::Compact)? else {
-        return Err("the server answered something else than two lengths".into());
-    };
-    say!("compacted from {} to {} KiB", before.div_ceil(1024), after.div_ceil(1024));
-    Ok(())
+pub(super) fn compact(settings: &Settings, form: Form) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Compacted {
+        before: u64,
+        after: u64,
+    }
+    match perform(settings, Command::Compact)? {
+        Answer::Compacted { before, after } => form.print(&Compacted { before, after }, |_| {
+            say!("compacted from {} to {} KiB", before.div_ceil(1024), after.div_ceil(1024));
+        }),
+        other => Err(unexpected(other)),
+    }
 }

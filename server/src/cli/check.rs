@@ -1,31 +1,79 @@
 //! `latchkey check`: settings in force, key file and store, reported and left as they are.
 
-use super::Failure;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{Failure, output::Form};
 use crate::folder;
 use crate::settings::{Given, Settings};
 use crate::store::Store;
 
-pub(super) fn check(given: &Given, settings: &Settings) -> Result<(), Failure> {
-    for (setting, value, source) in given.report() {
-        say!("{:34} {value}  ({source})", setting.name);
-    }
-    if !folder::exists(settings) {
-        say!("store      none yet at {}; serve makes it", folder::store_path(settings).display());
-        return Ok(());
-    }
-    folder::check_privacy(settings)?;
-    let used_with = match Store::inspect(&folder::store_path(settings)) {
-        Ok(contents) => {
-            say!("store      ok, {} users, {} session records", contents.users, contents.sessions);
-            contents.key_fingerprints
-        }
-        Err(error) if error.is_in_use() => {
-            say!("store      in use by a running server, which verified it when it started");
-            Vec::new()
-        }
-        Err(error) => return Err(error.into()),
+#[derive(Serialize)]
+struct Report<'a> {
+    settings: Vec<Line<'a>>,
+    store: StoreState,
+    signing_key: Option<u8>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    name: &'a str,
+    value: &'a str,
+    source: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+enum StoreState {
+    /// There is none yet.
+    None { path: PathBuf },
+    /// Verified.
+    Ok { users: u64, sessions: u64 },
+    /// A running server has it open.
+    InUse,
+}
+
+pub(super) fn check(given: &Given, settings: &Settings, form: Form) -> Result<(), Failure> {
+    let lines = given.report().map(|(setting, value, source)| Line { name: setting.name, value, source });
+    let mut report = Report {
+        settings: lines.collect(),
+        store: StoreState::None { path: folder::store_path(settings) },
+        signing_key: None,
     };
-    let keys = folder::read_keys(settings, &used_with)?;
-    say!("key file   ok, key {} signs", keys.signing_kid());
-    Ok(())
+    if form == Form::Text {
+        // Before what may fail: whoever looks for a wrong setting wants to see them all.
+        for Line { name, value, source } in &report.settings {
+            say!("{name:36} {value}  ({source})");
+        }
+    }
+    if folder::exists(settings) {
+        folder::check_privacy(settings)?;
+        let used_with = match Store::inspect(&folder::store_path(settings)) {
+            Ok(contents) => {
+                report.store = StoreState::Ok { users: contents.users, sessions: contents.sessions };
+                contents.key_fingerprints
+            }
+            Err(error) if error.is_in_use() => {
+                report.store = StoreState::InUse;
+                Vec::new()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        report.signing_key = Some(folder::read_keys(settings, &used_with)?.signing_kid());
+    }
+    form.print(&report, |report| {
+        match &report.store {
+            StoreState::None { path } => say!("store      none yet at {}; serve makes it", path.display()),
+            StoreState::Ok { users, sessions } => {
+                say!("store      ok, {users} users, {sessions} session records")
+            }
+            StoreState::InUse => {
+                say!("store      in use by a running server, which verified it when it started")
+            }
+        }
+        if let Some(kid) = report.signing_key {
+            say!("key file   ok, key {kid} signs");
+        }
+    })
 }

@@ -2,21 +2,18 @@
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use clap::{Subcommand, ValueEnum};
+use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{Failure, perform::perform, utc_time};
-use crate::administration::{Answer, Command};
+use super::{Failure, output::Form, perform::perform, unexpected, utc_time};
+use crate::administration::{Answer, Command, KeyRow};
 use crate::keys::{KeyRing, Keys};
 use crate::settings::Settings;
 
 #[derive(Subcommand)]
 pub(super) enum KeyCommand {
     /// List the keys and how many sessions need each
-    List {
-        /// Print one JSON array
-        #[arg(long)]
-        json: bool,
-    },
+    List,
     /// Make a new key that signs from now on; tokens of the others keep working
     Rotate,
     /// Remove a key, with which every token it issued becomes invalid: refused while some may live
@@ -59,55 +56,77 @@ pub(super) enum Format {
     Jwk,
 }
 
-pub(super) fn run(settings: &Settings, command: KeyCommand) -> Result<(), Failure> {
+pub(super) fn run(settings: &Settings, command: KeyCommand, form: Form) -> Result<(), Failure> {
     match command {
-        KeyCommand::List { json } => {
-            let Answer::Keys(keys) = perform(settings, Command::ListKeys)? else {
-                return Err("the server answered something else than a list of keys".into());
-            };
-            if json {
-                say!("{}", serde_json::to_string(&keys)?);
-            } else {
-                say!("KID  SESSIONS  SIGNS");
-                for key in keys {
-                    let signs = match key.signed_until {
-                        _ if key.signs => "yes".to_owned(),
-                        Some(until) => format!("until {}", utc_time(until)),
-                        None => "no".to_owned(),
-                    };
-                    say!("{:3}  {:8}  {signs}", key.kid, key.needed_by_sessions);
-                }
-            }
-        }
-        KeyCommand::Rotate => {
-            let Answer::Rotated(kid) = perform(settings, Command::RotateKey)? else {
-                return Err("the server answered something else than a key id".into());
-            };
-            say!("key {kid} signs from now on; give its export to those who verify tokens offline");
-        }
+        KeyCommand::List => match perform(settings, Command::ListKeys)? {
+            Answer::Keys(keys) => form.print(&keys, |keys| print_table(keys)),
+            other => Err(unexpected(other)),
+        },
+        KeyCommand::Rotate => match perform(settings, Command::RotateKey)? {
+            Answer::Rotated(kid) => form.print(&Named { kid }, |_| {
+                say!("key {kid} signs from now on; give its export to those who verify tokens offline");
+            }),
+            other => Err(unexpected(other)),
+        },
         KeyCommand::Retire { kid, force, even_if_tokens_live } => {
             perform(settings, Command::RetireKey { kid, force, even_if_tokens_live })?;
-            say!("retired key {kid}");
+            form.print(&Named { kid }, |_| say!("retired key {kid}"))
         }
-        KeyCommand::Export(Export::Access { kid, format }) => export(settings, kid, format)?,
+        KeyCommand::Export(Export::Access { kid, format }) => export(settings, kid, format, form),
     }
-    Ok(())
 }
 
-fn export(settings: &Settings, kid: Option<u8>, format: Format) -> Result<(), Failure> {
+/// A key by its id.
+#[derive(Serialize)]
+struct Named {
+    kid: u8,
+}
+
+fn print_table(keys: &[KeyRow]) {
+    say!("KID  SESSIONS  SIGNS");
+    for key in keys {
+        let signs = match key.signed_until {
+            _ if key.signs => "yes".to_owned(),
+            Some(until) => format!("until {}", utc_time(until)),
+            None => "no".to_owned(),
+        };
+        say!("{:3}  {:8}  {signs}", key.kid, key.needed_by_sessions);
+    }
+}
+
+/// A JSON Web Key (RFC 7517 §4, RFC 7518 §6.4).
+#[derive(Serialize)]
+struct Jwk<'a> {
+    kty: &'a str,
+    alg: &'a str,
+    r#use: &'a str,
+    kid: &'a str,
+    k: &'a str,
+}
+
+fn export(settings: &Settings, kid: Option<u8>, format: Format, form: Form) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Exported<'a> {
+        kid: u8,
+        access: &'a str,
+    }
     let keys = Keys::read(&settings.key_file)?;
     let kid = kid.unwrap_or(keys.signing_kid());
     let secret = KeyRing::new(settings.key_file.clone(), keys).access_secret(kid)?;
     let base64url = Zeroizing::new(Base64UrlUnpadded::encode_string(&*secret));
     eprintln!("latchkey: whoever holds this secret can sign access tokens as anybody, not only verify them");
+    let jwk = Jwk { kty: "oct", alg: "HS256", r#use: "sig", kid: &kid.to_string(), k: &base64url };
     match format {
-        Format::Hex => say!("{}", hexadecimal(&*secret).as_str()),
-        Format::Base64url => say!("{}", base64url.as_str()),
-        Format::Jwk => {
-            say!(r#"{{"kty":"oct","alg":"HS256","use":"sig","kid":"{kid}","k":"{}"}}"#, base64url.as_str());
+        Format::Hex => {
+            let access = hexadecimal(&*secret);
+            form.print(&Exported { kid, access: &access }, |exported| say!("{}", exported.access))
         }
+        Format::Base64url => {
+            form.print(&Exported { kid, access: &base64url }, |exported| say!("{}", exported.access))
+        }
+        // JSON, and nothing else, whatever was asked for.
+        Format::Jwk => Form::Json.print(&jwk, |_| {}),
     }
-    Ok(())
 }
 
 fn hexadecimal(secret: &[u8]) -> Zeroizing<String> {

@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod check;
 mod clock;
+mod completions;
 mod key;
 mod log;
 mod perform;
@@ -14,6 +15,8 @@ mod progress;
 mod prompt;
 mod serve;
 mod session;
+mod stats;
+mod token;
 mod user;
 
 use std::fmt;
@@ -22,7 +25,9 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
+use crate::administration::Answer;
 use crate::settings::{Given, SETTINGS};
+use output::Form;
 
 /// Exit codes, so that scripts need not read messages. Clap ends with 2 on wrong usage.
 mod exit {
@@ -41,6 +46,9 @@ mod exit {
 struct Cli {
     #[command(flatten)]
     settings: SettingFlags,
+    /// Print one JSON value; with serve, log lines of JSON
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -58,6 +66,9 @@ enum Command {
     /// List, rotate, retire and export the master keys
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Look into a token from standard input, or verify it, without a server
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Read the audit log, and verify that nobody tampered with it
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -84,6 +95,14 @@ enum Command {
     /// A packed copy takes its place, so there has to be room for one. Sign-ins and refreshes wait meanwhile: two to
     /// three seconds for a million sessions.
     Compact,
+    /// Count users and sessions, and show the last day of a running server
+    Stats,
+    /// Print a script that completes commands and flags in a shell
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
     /// Read the settings, verify key file and store, report, change nothing
     Check,
 }
@@ -134,8 +153,8 @@ impl<E: fmt::Display> From<E> for Failure {
 
 /// Runs the command line of this process to its end.
 pub fn main() -> ExitCode {
-    log::start();
     let cli = Cli::parse();
+    log::start(cli.form());
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -145,20 +164,35 @@ pub fn main() -> ExitCode {
     }
 }
 
+impl Cli {
+    fn form(&self) -> Form {
+        if self.json { Form::Json } else { Form::Text }
+    }
+}
+
+/// The failure of an answer that does not belong to the command it was given for.
+fn unexpected(_: Answer) -> Failure {
+    "the server answered something else; is it of the same version?".into()
+}
+
 fn run(cli: Cli) -> Result<(), Failure> {
+    let form = cli.form();
     let given = Given::gather(cli.settings.0, std::env::vars_os(), Path::new(".env"))?;
     let settings = given.resolve()?;
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::serve(&settings),
-        Command::User(command) => user::run(&settings, command),
-        Command::Session(command) => session::run(&settings, command),
-        Command::Key(command) => key::run(&settings, command),
-        Command::Audit(command) => audit::run(&settings, command),
-        Command::Clock(command) => clock::run(&settings, command),
-        Command::Backup { file } => backup::backup(&settings, &file),
-        Command::Restore { file, keep_sessions } => backup::restore(&settings, &file, keep_sessions),
-        Command::Compact => backup::compact(&settings),
-        Command::Check => check::check(&given, &settings),
+        Command::Serve => serve::serve(&settings, form),
+        Command::User(command) => user::run(&settings, command, form),
+        Command::Session(command) => session::run(&settings, command, form),
+        Command::Key(command) => key::run(&settings, command, form),
+        Command::Token(command) => token::run(&settings, command, form),
+        Command::Audit(command) => audit::run(&settings, command, form),
+        Command::Clock(command) => clock::run(&settings, command, form),
+        Command::Backup { file } => backup::backup(&settings, &file, form),
+        Command::Restore { file, keep_sessions } => backup::restore(&settings, &file, keep_sessions, form),
+        Command::Compact => backup::compact(&settings, form),
+        Command::Stats => stats::print(&settings, form),
+        Command::Completions { shell } => completions::print(shell, form),
+        Command::Check => check::check(&given, &settings, form),
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn perform(settings: &Settings, command: Command) -> Result<Answer, F
                 keys: &KeyRing::new(settings.key_file.clone(), opened.keys),
                 store: &opened.store,
                 password_chars_min: settings.password_chars_min,
+                day: None,
             };
             let mut bar = Bar::default();
             Ok(administration::run(&office, command, &mut |done, total| bar.show(done, total))?)

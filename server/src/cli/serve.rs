@@ -1,25 +1,29 @@
 //! `latchkey serve`: puts the parts together, says how to go on, and ends them in order.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Failure, exit, perform, program_name};
+use super::{Failure, exit, output::Form, perform, program_name};
 use crate::api::{App, TokenTerms};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::cookie::RefreshCookie;
+use crate::day::Day;
 use crate::folder::{self, Opened};
 use crate::gate::{Gate, Limits};
 use crate::hasher::Hasher;
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
+use crate::one_time_code::{self, Purpose};
 use crate::settings::Settings;
 use crate::site::PublicUrl;
 use crate::store::Reads;
@@ -42,7 +46,7 @@ enum Stop {
     GateFailed,
 }
 
-pub(super) fn serve(settings: &Settings) -> Result<(), Failure> {
+pub(super) fn serve(settings: &Settings, form: Form) -> Result<(), Failure> {
     let listener = TcpListener::bind(settings.listen).map_err(|error| listen_failure(settings, &error))?;
     let address = listener.local_addr()?;
     if !Control::fits(&settings.data) {
@@ -74,7 +78,7 @@ pub(super) fn serve(settings: &Settings) -> Result<(), Failure> {
     };
     let gate = Gate::start(listener, &settings.data, &app, limits(settings), gate_failed)
         .map_err(|error| format!("the gate cannot be opened: {error}"))?;
-    greet(settings, &app, address, is_new)?;
+    greet(&Greeting::new(settings, &app, address, is_new)?, form)?;
 
     let reason = stopped.recv();
     log::info!("stopping");
@@ -126,8 +130,10 @@ fn assemble(settings: &Settings, opened: Opened, address: SocketAddr) -> Result<
     let public_url = settings.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(address));
     let issuer = settings.issuer.clone().unwrap_or_else(|| public_url.as_str().to_owned());
     let audience = settings.audience.clone().unwrap_or_else(|| issuer.clone());
+    let clock = Clock::starting_at(opened.store.highest_time_seen()?);
+    let started = clock.now();
     Ok(App {
-        clock: Clock::starting_at(opened.store.highest_time_seen()?),
+        clock,
         store: opened.store,
         keys: KeyRing::new(settings.key_file.clone(), opened.keys),
         hasher: Hasher::new(settings.argon2_slots, settings.argon2_profile),
@@ -139,6 +145,7 @@ fn assemble(settings: &Settings, opened: Opened, address: SocketAddr) -> Result<
         allowed_origins: settings.allowed_origins.clone(),
         throttle: Throttle::default(),
         metrics: Arc::new(Metrics::default()),
+        day: Day::starting_at(started),
     })
 }
 
@@ -188,21 +195,52 @@ fn warn(settings: &Settings, app: &App) {
     }
 }
 
-/// Says where the server is and what comes next. The first line is for scripts too.
-fn greet(settings: &Settings, app: &App, address: SocketAddr, is_new: bool) -> Result<(), Failure> {
-    let program = program_name();
-    let data = settings.data.display();
-    let made = if is_new { " (just made)" } else { "" };
-    let mut out = io::stdout().lock();
-    writeln!(out, "latchkey {} listening on http://{address}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "  page   {}/", app.public_url)?;
-    writeln!(out, "  data   {data}{made}")?;
-    if !app.store.read(Reads::has_users)? {
-        writeln!(out, "\nNobody can sign in yet. Add the first user from another terminal:")?;
-        writeln!(out, "  {program} user add YOUR_NAME --role admin --data '{data}'")?;
-        writeln!(out, "then open {}/ and sign in.", app.public_url)?;
+/// What the person who started the server wants to know.
+#[derive(Serialize)]
+struct Greeting {
+    listening: String,
+    page: String,
+    data: PathBuf,
+    /// Whether the store was just made.
+    is_new: bool,
+    /// Where the first administrator chooses a password, while there is nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_up: Option<String>,
+}
+
+impl Greeting {
+    fn new(settings: &Settings, app: &App, address: SocketAddr, is_new: bool) -> Result<Self, Failure> {
+        let has_users = app.store.read(Reads::has_users)?;
+        let link = || {
+            let (code, _) = app.keys.current().signing_code_key().issue(Purpose::SetUp, app.clock.now());
+            format!("{}/#setup={code}", app.public_url)
+        };
+        Ok(Self {
+            listening: format!("http://{address}"),
+            page: format!("{}/", app.public_url),
+            data: settings.data.clone(),
+            is_new,
+            set_up: (!has_users).then(link),
+        })
     }
-    writeln!(out, "\nCtrl-C stops the server; `{program} --help` shows settings and commands.")?;
-    out.flush()?;
-    Ok(())
+}
+
+/// Says where the server is and what comes next. The first line is for scripts too.
+fn greet(greeting: &Greeting, form: Form) -> Result<(), Failure> {
+    form.print(greeting, |Greeting { listening, page, data, is_new, set_up }| {
+        let (program, data) = (program_name(), data.display());
+        say!("latchkey {} listening on {listening}", env!("CARGO_PKG_VERSION"));
+        say!("  page   {page}");
+        say!("  data   {data}{}", if *is_new { " (just made)" } else { "" });
+        if let Some(link) = set_up {
+            let minutes = one_time_code::LIFE_SECS / 60;
+            say!(
+                "\nNobody can sign in yet. Open this within {minutes} minutes, and choose name and password:"
+            );
+            say!("  {link}");
+            say!("or add the first user from another terminal:");
+            say!("  {program} user add YOUR_NAME --role admin --data '{data}'");
+        }
+        say!("\nCtrl-C stops the server; `{program} --help` shows settings and commands.");
+    })
 }

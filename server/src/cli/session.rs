@@ -1,8 +1,9 @@
 //! `latchkey session`: who is signed in, and ending that.
 
 use clap::Subcommand;
+use serde::Serialize;
 
-use super::{Failure, perform::perform, utc_time};
+use super::{Failure, output::Form, perform::perform, unexpected, utc_time};
 use crate::administration::{Answer, Command, SessionRow};
 use crate::settings::Settings;
 
@@ -13,9 +14,6 @@ pub(super) enum SessionCommand {
         /// Of this user only
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
-        /// Print one JSON array
-        #[arg(long)]
-        json: bool,
     },
     /// End a session
     Revoke {
@@ -32,25 +30,28 @@ pub(super) enum SessionCommand {
     },
 }
 
-pub(super) fn run(settings: &Settings, command: SessionCommand) -> Result<(), Failure> {
+pub(super) fn run(settings: &Settings, command: SessionCommand, form: Form) -> Result<(), Failure> {
     match command {
-        SessionCommand::List { user, json } => {
-            let Answer::Sessions(sessions) = perform(settings, Command::ListSessions { user })? else {
-                return Err("the server answered something else than a list of sessions".into());
-            };
-            if json { say!("{}", serde_json::to_string(&sessions)?) } else { print_table(&sessions) }
-        }
+        SessionCommand::List { user } => match perform(settings, Command::ListSessions { user })? {
+            Answer::Sessions(sessions) => form.print(&sessions, |sessions| print_table(sessions)),
+            other => Err(unexpected(other)),
+        },
         SessionCommand::Revoke { handle } => {
+            let ended = Ended { ended: handle.clone() };
             perform(settings, Command::RevokeSession { session: handle })?;
-            say!("ended the session");
+            form.print(&ended, |_| say!("ended the session"))
         }
-        SessionCommand::RevokeAll { user } => {
-            let done = format!("ended all sessions of {user}");
-            perform(settings, Command::RevokeSessions { user })?;
-            say!("{done}");
-        }
+        SessionCommand::RevokeAll { user } => match perform(settings, Command::RevokeSessions { user })? {
+            Answer::User(user) => form.print(&user, |user| say!("ended all sessions of {}", user.name)),
+            other => Err(unexpected(other)),
+        },
     }
-    Ok(())
+}
+
+/// A session that was ended.
+#[derive(Serialize)]
+struct Ended {
+    ended: String,
 }
 
 fn print_table(sessions: &[SessionRow]) {

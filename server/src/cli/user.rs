@@ -1,9 +1,10 @@
 //! `latchkey user`: the same commands whether a server has the store open or not.
 
 use clap::Subcommand;
+use serde::Serialize;
 
-use super::{Failure, perform, prompt};
-use crate::administration::{Answer, Command, UserRow};
+use super::{Failure, output::Form, perform::perform, prompt, unexpected, utc_time};
+use crate::administration::{Answer, Command, ResetCode, UserRow};
 use crate::settings::Settings;
 use crate::user::{Name, Role};
 
@@ -14,17 +15,18 @@ pub(super) enum UserCommand {
         /// The name the user signs in with
         name: String,
         /// What the user may do: user or admin
-        #[arg(long, default_value = "user", value_parser = role)]
+        #[arg(long, default_value = "user")]
         role: Role,
         /// Read the password from the first line of standard input
         #[arg(long)]
         password_stdin: bool,
     },
     /// List the users
-    List {
-        /// Print one JSON array
-        #[arg(long)]
-        json: bool,
+    List,
+    /// Show a user
+    Show {
+        /// Whom
+        name: String,
     },
     /// Give a user a new password and end all sessions of the user
     Passwd {
@@ -33,6 +35,11 @@ pub(super) enum UserCommand {
         /// Read the password from the first line of standard input
         #[arg(long)]
         password_stdin: bool,
+    },
+    /// Print a one-time code with which a user can choose a password, within a quarter of an hour
+    Reset {
+        /// Whom it is for
+        name: String,
     },
     /// Keep a user from signing in and end all sessions of the user
     Disable {
@@ -44,6 +51,13 @@ pub(super) enum UserCommand {
         /// Whom
         name: String,
     },
+    /// Give a user another role and end all sessions of the user
+    Role {
+        /// Whose
+        name: String,
+        /// What the user may do: user or admin
+        role: Role,
+    },
     /// Delete a user and all sessions of the user
     Delete {
         /// Whom
@@ -54,63 +68,99 @@ pub(super) enum UserCommand {
     },
 }
 
-fn role(text: &str) -> Result<Role, String> {
-    match text {
-        "user" => Ok(Role::User),
-        "admin" => Ok(Role::Admin),
-        _ => Err("the roles are user and admin".to_owned()),
-    }
-}
-
-pub(super) fn run(settings: &Settings, command: UserCommand) -> Result<(), Failure> {
-    match command {
+pub(super) fn run(settings: &Settings, command: UserCommand, form: Form) -> Result<(), Failure> {
+    let (command, done) = match command {
+        UserCommand::List => return list(settings, form),
+        UserCommand::Show { name } => return show(settings, name, form),
+        UserCommand::Reset { name } => return reset(settings, name, form),
+        UserCommand::Delete { name, yes } => return delete(settings, name, yes, form),
         UserCommand::Add { name, role, password_stdin } => {
-            // Before anybody types a password.
-            name.parse::<Name>()?;
-            let password = prompt::new_password(password_stdin)?;
+            let password = new_password(&name, password_stdin)?;
             let done = format!("added {role} {name}");
-            perform::perform(settings, Command::AddUser { name, role, password })?;
-            say!("{done}");
-        }
-        UserCommand::List { json } => {
-            let Answer::Users(users) = perform::perform(settings, Command::ListUsers)? else {
-                return Err("the server answered something else than a list of users".into());
-            };
-            if json { say!("{}", serde_json::to_string(&users)?) } else { print_table(&users) }
+            (Command::AddUser { name, role, password }, done)
         }
         UserCommand::Passwd { name, password_stdin } => {
-            name.parse::<Name>()?;
-            let password = prompt::new_password(password_stdin)?;
+            let password = new_password(&name, password_stdin)?;
             let done = format!("changed the password of {name} and ended all sessions");
-            perform::perform(settings, Command::SetPassword { name, password })?;
-            say!("{done}");
+            (Command::SetPassword { name, password }, done)
         }
         UserCommand::Disable { name } => {
             let done = format!("disabled {name} and ended all sessions");
-            perform::perform(settings, Command::SetDisabled { name, disabled: true })?;
-            say!("{done}");
+            (Command::SetDisabled { name, disabled: true }, done)
         }
         UserCommand::Enable { name } => {
             let done = format!("enabled {name}");
-            perform::perform(settings, Command::SetDisabled { name, disabled: false })?;
-            say!("{done}");
+            (Command::SetDisabled { name, disabled: false }, done)
         }
-        UserCommand::Delete { name, yes } => {
-            prompt::confirm(&format!("Delete {name} and end all sessions?"), yes)?;
-            let done = format!("deleted {name}");
-            perform::perform(settings, Command::DeleteUser { name })?;
-            say!("{done}");
+        UserCommand::Role { name, role } => {
+            let done = format!("{name} has the role {role} now, and all sessions ended");
+            (Command::SetRole { name, role }, done)
         }
+    };
+    match perform(settings, command)? {
+        Answer::User(user) => form.print(&user, |_| say!("{done}")),
+        other => Err(unexpected(other)),
     }
-    Ok(())
+}
+
+/// Asks for a password, but not for that of a user who cannot be.
+fn new_password(name: &str, from_stdin: bool) -> Result<crate::password::Password, Failure> {
+    name.parse::<Name>()?;
+    prompt::new_password(from_stdin)
+}
+
+fn list(settings: &Settings, form: Form) -> Result<(), Failure> {
+    match perform(settings, Command::ListUsers)? {
+        Answer::Users(users) => form.print(&users, |users| print_table(users)),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn show(settings: &Settings, name: String, form: Form) -> Result<(), Failure> {
+    match perform(settings, Command::ShowUser { name })? {
+        Answer::User(user) => form.print(&user, |user| {
+            say!("name      {}", user.name);
+            say!("id        {}", user.id);
+            say!("role      {}", user.role);
+            say!("state     {}", state(user));
+            say!("sessions  {}", user.sessions);
+            say!("added     {}", utc_time(user.created));
+        }),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn reset(settings: &Settings, name: String, form: Form) -> Result<(), Failure> {
+    let done = format!("Whoever has this code can choose a new password for {name}, once, until");
+    match perform(settings, Command::IssueCode { name })? {
+        Answer::Code(code) => form.print(&code, |ResetCode { code, expires }| {
+            say!("{code}");
+            eprintln!("{done} {}: on the page, behind /#reset={code}", utc_time(*expires));
+        }),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn delete(settings: &Settings, name: String, yes: bool, form: Form) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Deleted {
+        deleted: String,
+    }
+    prompt::confirm(&format!("Delete {name} and end all sessions?"), yes)?;
+    let deleted = Deleted { deleted: name.clone() };
+    perform(settings, Command::DeleteUser { name })?;
+    form.print(&deleted, |Deleted { deleted }| say!("deleted {deleted}"))
+}
+
+fn state(user: &UserRow) -> &'static str {
+    if user.disabled { "disabled" } else { "enabled" }
 }
 
 fn print_table(users: &[UserRow]) {
     let width = users.iter().map(|user| user.name.chars().count()).max().unwrap_or_default().max(4);
     say!("{:width$}  {:5}  {:8}  {:>8}  {:16}", "NAME", "ROLE", "STATE", "SESSIONS", "ID");
     for user in users {
-        let state = if user.disabled { "disabled" } else { "enabled" };
         let (name, role) = (&user.name, user.role.as_str());
-        say!("{name:width$}  {role:5}  {state:8}  {:8}  {:16}", user.sessions, user.id);
+        say!("{name:width$}  {role:5}  {:8}  {:8}  {:16}", state(user), user.sessions, user.id);
     }
 }

@@ -231,10 +231,12 @@ fn answer(app: &App, id: &str, incoming: &mut tiny_http::Request) -> Outcome {
         log::error!("{id}: the gate passed on what cannot be read");
         return Outcome::Answered(Response::problem(&Code::Internal.into(), id));
     };
+    let (path, query) = incoming.url().split_once('?').unwrap_or((incoming.url(), ""));
     app.answer(&Request {
         id,
         method: method_of(incoming.method()),
-        path: path_of(incoming.url()),
+        path,
+        query,
         fields: &arrived.fields,
         body: arrived.body,
         client: arrived.sender.address,
@@ -247,12 +249,14 @@ fn method_of(method: &tiny_http::Method) -> Method {
         tiny_http::Method::Get => Method::Get,
         tiny_http::Method::Head => Method::Head,
         tiny_http::Method::Post => Method::Post,
+        tiny_http::Method::Patch => Method::Patch,
         tiny_http::Method::Delete => Method::Delete,
         tiny_http::Method::Options => Method::Options,
         _ => Method::Other,
     }
 }
 
+/// The path of a target; what may stand in a query is none of the log's business.
 fn path_of(target: &str) -> &str {
     target.split('?').next().unwrap_or_default()
 }

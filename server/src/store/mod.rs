@@ -29,7 +29,7 @@ pub use backup::{BackupError, Progress};
 use overlay::Overlay;
 use replacement::Current;
 pub use replacement::{Replacement, ReplacementError};
-pub use tables::{Head, Reads, Writes};
+pub use tables::{Head, Reads, UsersPage, Writes};
 use writer::Writer;
 
 /// Name of the store's file inside the data folder.

@@ -46,6 +46,9 @@ const META_REFUSALS_HEAD: &str = "refusals_head";
 /// How far time moves on before a commit notes it, in seconds: one more page a commit would be dear.
 const NOTE_TIME_SECS: u64 = 60;
 
+/// Most names that one search looks at, some milliseconds' worth; whoever wants more goes on from there.
+const NAMES_SEARCHED_MAX: usize = 10_000;
+
 /// Records between two words about how far long work has come.
 const PROGRESS_EVERY: u64 = 16_384;
 
@@ -151,6 +154,15 @@ impl Head {
     }
 }
 
+/// Some of the users, in the order of their names.
+#[derive(Debug)]
+pub struct UsersPage {
+    /// The users.
+    pub users: Vec<(UserId, User)>,
+    /// Behind which name, case-folded, to go on; `None` when these were the last.
+    pub next: Option<String>,
+}
+
 /// The tables under one transaction, read-only or not.
 #[derive(Debug)]
 pub struct Tables<M, U, L, S, A> {
@@ -227,6 +239,43 @@ where
             found.push((id, self.user(id)?.ok_or(codec::Damaged)?));
         }
         Ok(found)
+    }
+
+    /// Up to `limit` users behind `after` in the order of names, whose names hold `part`, both case-folded. One search
+    /// looks at no more than [`NAMES_SEARCHED_MAX`] names.
+    pub fn users_after(&self, after: &str, part: &str, limit: usize) -> Result<UsersPage, StoreError> {
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        let (mut found, mut last) = (Vec::new(), String::new());
+        let mut entries = self.logins.range::<&str>(behind)?;
+        for entry in entries.by_ref().take(NAMES_SEARCHED_MAX) {
+            let (name, id) = entry?;
+            name.value().clone_into(&mut last);
+            if last.contains(part) {
+                let id = UserId(id.value());
+                found.push((id, self.user(id)?.ok_or(codec::Damaged)?));
+                if found.len() == limit {
+                    break;
+                }
+            }
+        }
+        let is_all = entries.next().is_none();
+        Ok(UsersPage { users: found, next: (!is_all).then_some(last) })
+    }
+
+    /// Whether `is_one` holds of any user.
+    pub fn is_there_a_user(&self, is_one: impl Fn(UserId, &User) -> bool) -> Result<bool, StoreError> {
+        for entry in self.users.iter()? {
+            let (id, record) = entry?;
+            if is_one(UserId(id.value()), &codec::decode_user(record.value())?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// How many users there are, disabled ones included.
+    pub fn user_count(&self) -> Result<u64, StoreError> {
+        Ok(self.users.len()?)
     }
 
     /// Whether anybody can sign in yet.

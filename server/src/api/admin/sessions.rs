@@ -1,0 +1,112 @@
+//! Anybody's sessions: list them, end one.
+
+use serde::Serialize;
+
+use super::super::outcome::Answer;
+use super::super::{App, Request, Response};
+use super::page_len;
+use crate::command;
+use crate::problem::{Code, Problem};
+use crate::session::{Session, SessionId};
+use crate::store::{Reads, StoreError};
+use crate::time::UnixMillis;
+use crate::user::{Role, User, UserId};
+
+/// Most records that one page looks at: many may be dead. Whoever wants more goes on from there.
+const RECORDS_SEEN_MAX: usize = 4096;
+
+/// A session as an administrator sees it; times are seconds of Unix time.
+#[derive(Serialize)]
+struct Row {
+    session: String,
+    user: Owner,
+    label: String,
+    address: String,
+    created: u64,
+    last_refresh: u64,
+    expires: u64,
+}
+
+#[derive(Serialize)]
+struct Owner {
+    id: String,
+    name: String,
+}
+
+impl Row {
+    fn new(id: SessionId, session: Session, user: User) -> Self {
+        Self {
+            session: id.handle(),
+            user: Owner { id: id.user().to_string(), name: user.name },
+            address: session.address.to_string(),
+            created: session.created.as_secs(),
+            last_refresh: session.rotated_at.as_secs(),
+            expires: session.ends().as_secs(),
+            label: session.label,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Page {
+    sessions: Vec<Row>,
+    next: Option<String>,
+}
+
+/// `GET /api/admin/sessions`: living ones, those of a user side by side.
+pub(in super::super) fn list(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    let now = app.authenticate_as(Role::Admin, request)?.now;
+    let [user, after, limit] = request.parameters(["user", "after", "limit"])?;
+    let user: Option<UserId> =
+        user.map(|id| id.parse()).transpose().map_err(|_| Problem::bad_request("the user is no user id"))?;
+    let after =
+        after.map(|handle| SessionId::from_handle(&handle).ok_or(Problem::bad_request("the cursor is none")));
+    let (after, limit) = (after.transpose()?, page_len(limit)?);
+    let page = app.store.read(|reads| read_page(reads, user, after, limit, now))?;
+    Ok(Response::json(&page).into())
+}
+
+fn read_page(
+    reads: &Reads,
+    only: Option<UserId>,
+    after: Option<SessionId>,
+    limit: usize,
+    now: UnixMillis,
+) -> Result<Page, StoreError> {
+    let records = match only {
+        Some(user) => {
+            let mut records = reads.sessions_of(user)?;
+            records.retain(|(id, _)| after.is_none_or(|after| *id > after));
+            records
+        }
+        None => reads.sessions_after(after.unwrap_or(SessionId([0; 16])), RECORDS_SEEN_MAX)?,
+    };
+    let is_all = only.is_some() || records.len() < RECORDS_SEEN_MAX;
+    let mut page = Page { sessions: Vec::new(), next: None };
+    let mut last = None;
+    for (id, session) in records {
+        if page.sessions.len() == limit {
+            page.next = last.map(SessionId::handle);
+            return Ok(page);
+        }
+        last = Some(id);
+        let user = reads.user(id.user())?;
+        if let Some(user) = user.filter(|user| session.end_reason(Some(user), now).is_none()) {
+            page.sessions.push(Row::new(id, session, user));
+        }
+    }
+    page.next = last.filter(|_| !is_all).map(SessionId::handle);
+    Ok(page)
+}
+
+/// `DELETE /api/admin/sessions/{handle}`
+pub(in super::super) fn revoke(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    let principal = app.authenticate_as(Role::Admin, request)?;
+    // "", "api", "admin", "sessions", the handle
+    let id = SessionId::from_handle(request.segment(4)).ok_or(Code::NotFound)?;
+    let (actor, now) = (Some(principal.actor(request)), app.clock.now());
+    Ok(Answer::after_commit(
+        move |writes| command::revoke_session(writes, id, actor, now),
+        |_, was_alive| if was_alive { Ok(Response::no_content()) } else { Err(Code::NotFound.into()) },
+    ))
+}

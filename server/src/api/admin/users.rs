@@ -1,0 +1,202 @@
+//! Users: list, search, add, change, delete, and one-time codes for those who lost their password.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::outcome::Answer;
+use super::super::{App, Request, Response};
+use super::page_len;
+use crate::administration::{ResetCode, UserRow};
+use crate::audit::Event;
+use crate::command::{self, NewUser};
+use crate::entropy;
+use crate::password::Password;
+use crate::problem::{Code, Problem};
+use crate::store::UsersPage;
+use crate::user::{Name, PasswordHash, Role, User, UserId};
+
+/// `GET /api/admin/users`
+pub(in super::super) fn list(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    #[derive(Serialize)]
+    struct Page {
+        users: Vec<UserRow>,
+        next: Option<String>,
+    }
+    let now = app.authenticate_as(Role::Admin, request)?.now;
+    let [search, after, limit] = request.parameters(["search", "after", "limit"])?;
+    // A part of a name folds as the name does, or it would not be found in it.
+    let part = search.map(|part| caseless::default_case_fold_str(&part)).unwrap_or_default();
+    let (after, limit) = (after.unwrap_or_default(), page_len(limit)?);
+    let page = app.store.read(|reads| {
+        let UsersPage { users, next } = reads.users_after(&after, &part, limit)?;
+        let rows = users.into_iter().map(|(id, user)| UserRow::read(reads, id, user, now));
+        Ok(Page { users: rows.collect::<Result<_, _>>()?, next })
+    })?;
+    Ok(Response::json(&page).into())
+}
+
+/// `GET /api/admin/users/{id}`
+pub(in super::super) fn show(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    let now = app.authenticate_as(Role::Admin, request)?.now;
+    let id = named_user(request)?;
+    let row = app
+        .store
+        .read(|reads| reads.user(id)?.map(|user| UserRow::read(reads, id, user, now)).transpose())?;
+    Ok(Response::json(&row.ok_or(Code::NotFound)?).into())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewUserBody {
+    username: String,
+    #[serde(default)]
+    role: RoleName,
+    #[serde(default)]
+    password: Option<Password>,
+}
+
+/// Read as a string: left to itself, serde would take `{"admin": null}` as well.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct RoleName(Role);
+
+impl Default for RoleName {
+    fn default() -> Self {
+        Self(Role::User)
+    }
+}
+
+impl TryFrom<String> for RoleName {
+    type Error = crate::user::NoRole;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// `POST /api/admin/users`: with a password, or with a one-time code by which the user chooses one.
+pub(in super::super) fn add(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    #[derive(Serialize)]
+    struct Added {
+        #[serde(flatten)]
+        user: UserRow,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reset: Option<ResetCode>,
+    }
+    let principal = app.authenticate_as(Role::Admin, request)?;
+    let body: NewUserBody = request.json()?;
+    let name: Name =
+        body.username.parse().map_err(|error| Problem::new(Code::BadRequest, format!("{error}")))?;
+    let has_password = body.password.is_some();
+    let password_hash = match &body.password {
+        Some(password) => app.new_hash(&name, password)?,
+        None => unknown_password(app)?,
+    };
+    let id = UserId(u64::from_ne_bytes(entropy::bytes()));
+    let new = NewUser { id, name, role: body.role.0, password_hash };
+    let (actor, now) = (principal.actor(request), app.clock.now());
+    Ok(Answer::after_commit(
+        move |writes| command::add_user(writes, new, Some(actor), now),
+        move |app, added| {
+            let user = added.ok_or(Code::NameTaken)?;
+            let reset =
+                (!has_password).then(|| ResetCode::issue(&app.keys.current(), id, &user, app.clock.now()));
+            Ok(Response::created(&Added { user: UserRow::new(id, user, 0), reset }))
+        },
+    ))
+}
+
+/// The hash of a password that nobody will ever know.
+fn unknown_password(app: &App) -> Result<PasswordHash, Problem> {
+    let random: [u8; 32] = entropy::bytes();
+    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(app.hasher.hash(&Password::new(text))?)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeBody {
+    #[serde(default)]
+    role: Option<RoleName>,
+    #[serde(default)]
+    disabled: Option<bool>,
+}
+
+/// `PATCH /api/admin/users/{id}`: another role, disabled or enabled; what changes ends every session of the user.
+pub(in super::super) fn change(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    let principal = app.authenticate_as(Role::Admin, request)?;
+    let id = named_user(request)?;
+    let body: ChangeBody = request.json()?;
+    let role = body.role.map(|role| role.0);
+    let (actor, now) = (Some(principal.actor(request)), app.clock.now());
+    Ok(Answer::after_commit(
+        move |writes| {
+            let Some(mut user) = writes.user(id)? else { return Ok(Err(Code::NotFound)) };
+            let loses_the_role = role.is_some_and(|role| role != Role::Admin) || body.disabled == Some(true);
+            if loses_the_role && !command::is_dispensable(writes, id)? {
+                return Ok(Err(Code::LastAdmin));
+            }
+            if let Some(role) = role.filter(|role| *role != user.role) {
+                let change = |user: &mut User| user.role = role;
+                user =
+                    command::change_user(writes, id, Event::RoleChanged, actor, now, change)?.unwrap_or(user);
+            }
+            if let Some(disabled) = body.disabled.filter(|disabled| *disabled != user.disabled) {
+                let event = if disabled { Event::UserDisabled } else { Event::UserEnabled };
+                let change = |user: &mut User| user.disabled = disabled;
+                user = command::change_user(writes, id, event, actor, now, change)?.unwrap_or(user);
+            }
+            let living = writes.sessions_of(id)?;
+            let living = living.iter().filter(|(_, session)| session.end_reason(Some(&user), now).is_none());
+            let living = living.count();
+            Ok(Ok(UserRow::new(id, user, living)))
+        },
+        |_, row| Ok(Response::json(&row?)),
+    ))
+}
+
+/// `DELETE /api/admin/users/{id}`
+pub(in super::super) fn delete(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    let principal = app.authenticate_as(Role::Admin, request)?;
+    let id = named_user(request)?;
+    let (actor, now) = (Some(principal.actor(request)), app.clock.now());
+    Ok(Answer::after_commit(
+        move |writes| {
+            if !command::is_dispensable(writes, id)? {
+                return Ok(Err(Code::LastAdmin));
+            }
+            Ok(command::delete_user(writes, id, actor, now)?.then_some(()).ok_or(Code::NotFound))
+        },
+        |_, deleted| Ok(deleted.map(|()| Response::no_content())?),
+    ))
+}
+
+/// `POST /api/admin/users/{id}/reset`: a one-time code; the password stays as it is until it is used.
+pub(in super::super) fn issue_code(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    let principal = app.authenticate_as(Role::Admin, request)?;
+    let id = named_user(request)?;
+    let (actor, now) = (Some(principal.actor(request)), app.clock.now());
+    Ok(Answer::after_commit(
+        move |writes| command::note_code(writes, id, actor, now),
+        move |app, user| {
+            let user = user.ok_or(Code::NotFound)?;
+            Ok(Response::json(&ResetCode::issue(&app.keys.current(), id, &user, app.clock.now())))
+        },
+    ))
+}
+
+/// `DELETE /api/admin/users/{id}/sessions`
+pub(in super::super) fn end_sessions(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    let principal = app.authenticate_as(Role::Admin, request)?;
+    let id = named_user(request)?;
+    let (actor, now) = (Some(principal.actor(request)), app.clock.now());
+    Ok(Answer::after_commit(
+        move |writes| command::change_user(writes, id, Event::SessionsRevoked, actor, now, |_| {}),
+        |_, user| Ok(user.map(|_| Response::no_content()).ok_or(Code::NotFound)?),
+    ))
+}
+
+/// The user whom the path names, as far as that can be an id.
+fn named_user(request: &Request<'_>) -> Result<UserId, Problem> {
+    // "", "api", "admin", "users", the id
+    request.segment(4).parse().map_err(|_| Code::NotFound.into())
+}

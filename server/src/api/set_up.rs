@@ -1,0 +1,135 @@
+//! Choosing a password with a one-time code: the first administrator's, or one in place of a password that was lost.
+
+use serde::Deserialize;
+
+use super::auth::Delivery;
+use super::outcome::Answer;
+use super::{App, Request, Response};
+use crate::command::{self, NewUser, SignIn};
+use crate::entropy;
+use crate::label;
+use crate::metrics::Count;
+use crate::one_time_code::Purpose;
+use crate::password::{Password, Weakness};
+use crate::problem::{Code, Problem};
+use crate::session::SessionId;
+use crate::store::Reads;
+use crate::throttle::Attempt;
+use crate::user::{NAME_LEN_MAX, Name, PasswordHash, Role, UserId};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetUpBody {
+    code: Password,
+    username: String,
+    password: Password,
+}
+
+/// `POST /api/setup`: adds the first administrator, who is signed in with it.
+pub(super) fn set_up(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    let body: SetUpBody = request.json()?;
+    app.check_code(request, "", &body.code, (!app.store.read(Reads::has_users)?).then_some(Purpose::SetUp))?;
+    let name: Name =
+        body.username.parse().map_err(|error| Problem::new(Code::BadRequest, format!("{error}")))?;
+    let password_hash = app.new_hash(&name, &body.password)?;
+
+    let user_id = UserId(u64::from_ne_bytes(entropy::bytes()));
+    let sign_in = SignIn {
+        user: user_id,
+        verified: password_hash.clone(),
+        upgraded: None,
+        replaces: None,
+        id: SessionId::new(user_id, entropy::bytes()),
+        kid: app.keys.current().signing_kid(),
+        address: request.client,
+        label: label::of_user_agent(request.field("user-agent")?.unwrap_or_default()),
+    };
+    let first = NewUser { id: user_id, name, role: Role::Admin, password_hash };
+    let (id, now, policy) = (sign_in.id, app.clock.now(), app.policy);
+    let request_id = request.id.to_owned();
+    Ok(Answer::after_commit(
+        move |writes| command::set_up(writes, first, &sign_in, now, &policy),
+        move |app, opened| {
+            let (user, session) = opened.ok_or(Code::InvalidCode)?;
+            log::info!("{request_id}: user {user_id} was set up as the first administrator");
+            app.count(Count::SignedIn);
+            app.grant(id, &user, &session, now, Delivery::Cookie, None)
+        },
+    ))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResetBody {
+    username: String,
+    code: Password,
+    new: Password,
+}
+
+/// `POST /api/auth/reset`: every session of the user ends in the same commit.
+pub(super) fn reset(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    let body: ResetBody = request.json()?;
+    if body.username.len() > NAME_LEN_MAX {
+        return Err(Problem::bad_request("the user name is too long"));
+    }
+    let name = body.username.parse::<Name>();
+    let named = match &name {
+        Ok(name) => app.store.read(|reads| reads.user_named(name))?,
+        Err(_) => None,
+    };
+    let account = name.as_ref().map_or(body.username.as_str(), Name::folded);
+    let purpose =
+        named.as_ref().map(|(user, record)| Purpose::Reset { user: *user, epoch: record.auth_epoch });
+    app.check_code(request, account, &body.code, purpose)?;
+    let (Ok(name), Some((id, user))) = (name, named) else { return Err(Code::InvalidCode.into()) };
+
+    let password_hash = app.new_hash(&name, &body.new)?;
+    let (epoch, address, now) = (user.auth_epoch, request.client, app.clock.now());
+    let request_id = request.id.to_owned();
+    Ok(Answer::after_commit(
+        move |writes| command::reset_password(writes, id, epoch, password_hash, address, now),
+        move |_, reset| {
+            if !reset {
+                return Err(Code::InvalidCode.into());
+            }
+            log::info!("{request_id}: user {id} chose a password with a one-time code");
+            Ok(Response::no_content())
+        },
+    ))
+}
+
+impl App {
+    /// Refuses a code that is none for `purpose`, or for nothing; throttled as a password is.
+    fn check_code(
+        &self,
+        request: &Request<'_>,
+        account: &str,
+        code: &Password,
+        purpose: Option<Purpose>,
+    ) -> Result<(), Problem> {
+        let counted = self.throttled(Attempt { account, address: request.client, is_at_home: false })?;
+        let now = self.clock.now();
+        let keys = self.keys.current();
+        let is_right = std::str::from_utf8(code.as_bytes())
+            .is_ok_and(|code| purpose.is_some_and(|p| keys.code_keys().any(|key| key.accepts(code, p, now))));
+        if !is_right {
+            log::info!("{}: a one-time code was refused", request.id);
+            return Err(Code::InvalidCode.into());
+        }
+        self.throttle.forgive(counted);
+        Ok(())
+    }
+
+    /// The hash of a password that somebody chose.
+    ///
+    /// # Errors
+    /// 422 with reasons, and 503.
+    pub(super) fn new_hash(&self, name: &Name, password: &Password) -> Result<PasswordHash, Problem> {
+        let reasons = password.weaknesses(name, self.password_chars_min);
+        if !reasons.is_empty() {
+            let problem = Problem::new(Code::WeakPassword, Weakness::describe(&reasons));
+            return Err(Problem { reasons, ..problem });
+        }
+        Ok(self.hasher.hash(password)?)
+    }
+}
