@@ -57,6 +57,9 @@ export async function withPage({ options, tolerates = NO_FAULT, ...settings }, b
     await body({ server, context, open, person, page: await open(server.setupLink ?? server.url) });
     for (const one of people) for (const page of one.pages()) await holdsNoToken(page);
     assert.deepEqual(complaints.filter((text) => !tolerates.test(text)), []);
+  } catch (error) {
+    console.error(server.log.join("\n"));
+    throw error;
   } finally {
     await Promise.all(people.map((context) => context.close()));
     server.stop();
@@ -84,6 +87,20 @@ export const isSignedIn = (page, name = "alice") => page.getByText(`Signed in as
 export const isThrownOut = (page) => page.getByText("Please sign in.").waitFor();
 export const says = (page, text) => page.getByRole("status").getByText(text).waitFor();
 export const press = (page, name) => page.getByRole("button", { name, exact: true }).click();
+
+/** Adds user-00, user-01 and so on over the API, as alice. */
+export async function addUsers(server, count) {
+  const post = async (path, body, token) => {
+    const headers = { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) };
+    const answer = await fetch(server.url + path, { method: "POST", headers, body: JSON.stringify(body) });
+    assert.ok(answer.ok, `${path}: ${answer.status}`);
+    return answer.json();
+  };
+  const { access_token: token } = await post("/api/auth/login", { username: "alice", password: PASSWORD });
+  for (let number = 0; number < count; number++) {
+    await post("/api/admin/users", { username: `user-${String(number).padStart(2, "0")}` }, token);
+  }
+}
 
 /** Opens a view by its link, and waits until its heading has the focus. */
 export async function go(page, link) {

@@ -20,7 +20,9 @@ export async function startServer({ isEmpty = false, ...settings } = {}) {
   const run = (args, input = "") => execFileSync(program, args, { cwd: folder, env, input, encoding: "utf8" });
   if (!isEmpty) run(["user", "add", "alice", "--role", "admin", "--password-stdin"], PASSWORD);
 
-  const child = spawn(program, ["serve"], { cwd: folder, env, stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(program, ["serve"], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+  const log = [];
+  createInterface({ input: child.stderr }).on("line", (line) => log.push(line));
   const lines = createInterface({ input: child.stdout });
   /** The first match of a pattern in what the server prints from now on. */
   const printed = (pattern) =>
@@ -36,6 +38,8 @@ export async function startServer({ isEmpty = false, ...settings } = {}) {
   const [, url] = (await printed(/ listening on \S+/)).split(" listening on ");
   return {
     url,
+    /** The lines of its log. */
+    log,
     /** The link that the server prints when there is no user. */
     setupLink: await setup,
     run,

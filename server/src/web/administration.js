@@ -29,6 +29,10 @@ const EVENTS = {
   key_retired: "a key was retired",
   clock_accepted: "the system clock was accepted, all sessions ended",
   restored: "the store was restored from a backup",
+  role_changed: "got another role",
+  code_issued: "got a link to choose a password",
+  password_reset: "chose a password with a link",
+  sessions_revoked: "all sessions ended by an administrator",
 };
 
 const roleName = (role) => (role === "admin" ? "administrator" : role);
@@ -243,10 +247,16 @@ export function auditView({ session, attempt }) {
     (before) => session.json("/api/admin/audit" + query({ log: log.value, before, limit: PAGE_LEN })),
     ({ entries }) => fill(element("audit"), ["When", "Who", "What", "From"], entries.map(row), "Nothing yet."),
   );
-  const row = ({ time, name, user, event, count, address, other_address }) => [
+  const row = ({ time, name, user, event, by, by_name, count, address, other_address }) => [
     moment(time, true),
     make("b", {}, name ?? (user ? `user ${user}` : "")),
-    make("span", { class: ["reused", "sign_in_refused"].includes(event) && "error" }, (EVENTS[event] ?? event.replaceAll("_", " ")) + (count > 1 ? ` (${count} times)` : "")),
+    make(
+      "span",
+      { class: ["reused", "sign_in_refused"].includes(event) && "error" },
+      EVENTS[event] ?? event.replaceAll("_", " "),
+      by && `, by ${by_name ?? `user ${by}`}`,
+      count > 1 ? ` (${count} times)` : null,
+    ),
     (address ?? "") + (other_address ? `, before from ${other_address}` : ""),
   ];
   log.addEventListener("change", () => attempt(list.first));

@@ -141,20 +141,27 @@ export class Session {
   }
 
   async #refreshWithRetries(exchange) {
+    for (let attempt = 1; ; attempt++) {
+      const key = await this.#pendingKey();
+      try {
+        return await this.#refreshOnce(key, exchange);
+      } catch (error) {
+        if (error instanceof SignedOut || attempt === ATTEMPTS_MAX || !mayRetry(error)) throw error;
+        // Another tab has refreshed between our look at its key and our request: its token is ours, its key is spent.
+        if (isOfSpentKey(error)) forgetItem(this.#retryKey, key);
+        await pause((error.retryAfterSecs ?? 0) * 1000);
+      }
+    }
+  }
+
+  /** The retry key of the refresh token that the tabs share: the one pending, or a new one. */
+  async #pendingKey() {
     if (!localStorage.getItem(this.#retryKey)) {
       await pause(ABANDONED_LIVES_MS - (Date.now() - Number(localStorage.getItem(this.#abandonedAt) ?? 0)));
       // Another tab may have begun meanwhile: then its key is ours too.
       if (!localStorage.getItem(this.#retryKey)) localStorage.setItem(this.#retryKey, crypto.randomUUID());
     }
-    const key = localStorage.getItem(this.#retryKey);
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.#refreshOnce(key, exchange);
-      } catch (error) {
-        if (error instanceof SignedOut || attempt === ATTEMPTS_MAX || !mayRetry(error)) throw error;
-        await pause((error.retryAfterSecs ?? 0) * 1000);
-      }
-    }
+    return localStorage.getItem(this.#retryKey);
   }
 
   async #refreshOnce(key, exchange) {
@@ -251,8 +258,11 @@ function forgetItem(name, known) {
 }
 
 function mayRetry(error) {
-  return !(error instanceof Refused) || error.status >= 500 || [409, 429].includes(error.status);
+  return !(error instanceof Refused) || error.status >= 500 || [409, 429].includes(error.status) || isOfSpentKey(error);
 }
+
+/** Row 5a of the decision: the key belongs to the token before. */
+const isOfSpentKey = (error) => error.problem?.type === "urn:latchkey:retry_key_reused";
 
 function pause(ms) {
   return new Promise((done) => setTimeout(done, Math.max(0, Math.min(ms, ABANDONED_LIVES_MS))));
