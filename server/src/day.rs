@@ -28,12 +28,12 @@ pub struct Hour {
 }
 
 /// The last 24 hours, the one under way last.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LastDay {
     /// The second of Unix time from which on there are numbers.
     pub since: u64,
-    /// The hours.
-    pub hours: [Hour; HOURS],
+    /// The hours, 24 of them.
+    pub hours: Vec<Hour>,
 }
 
 /// The ring of hours; each has the place of its number.
@@ -73,12 +73,12 @@ impl Day {
     pub fn last(&self, now: UnixMillis) -> LastDay {
         let hours = self.hours.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = start_of_hour(now.as_secs());
-        let hours = std::array::from_fn(|index| {
-            let start = newest.saturating_sub((HOURS - 1 - index) as u64 * HOUR_SECS);
+        let hour = |hours_ago| {
+            let start = newest.saturating_sub(hours_ago as u64 * HOUR_SECS);
             let known = hours[place_of(start)];
             if known.start == start { known } else { Hour { start, ..Hour::default() } }
-        });
-        LastDay { since: self.since.as_secs(), hours }
+        };
+        LastDay { since: self.since.as_secs(), hours: (0..HOURS).rev().map(hour).collect() }
     }
 }
 

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    latchkey::cli::main()
+    latchkey::cli::main(latchkey::api::Routes::default())
 }

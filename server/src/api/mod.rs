@@ -5,6 +5,7 @@ mod auth;
 mod guard;
 mod message;
 mod outcome;
+mod routes;
 mod sessions;
 mod set_up;
 mod token;
@@ -35,6 +36,7 @@ pub use guard::Principal;
 pub use message::{BODY_LEN_MAX, Method, Request, Response};
 use outcome::{Answer, Finish};
 pub use outcome::{Commit, Committed, Outcome};
+pub use routes::Routes;
 
 /// Everything a handler works with.
 #[derive(Debug)]
@@ -65,6 +67,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// What happened in the last hours.
     pub day: Day,
+    /// Routes beside ours.
+    pub routes: Routes,
 }
 
 /// What every access token says.
@@ -146,6 +150,17 @@ const SCRIPT: &[(Method, Lane, Handler)] = &[(Method::Get, Lane::Reads, |_, requ
     Ok(script.into())
 })];
 
+/// Every endpoint of ours: its path and method.
+pub fn endpoints() -> impl Iterator<Item = (&'static str, Method)> {
+    ROUTES.iter().flat_map(|(path, methods)| methods.iter().map(|(method, ..)| (*path, *method)))
+}
+
+/// What answers a request: a handler of ours, or one of an application around us.
+enum Answering {
+    Ours(Handler),
+    Own(routes::Handler),
+}
+
 /// The lane of a request, going by its method and the path of its target. What will be refused is read.
 pub fn lane_of(method: &str, target: &str) -> Lane {
     let path = target.split('?').next().unwrap_or_default();
@@ -189,20 +204,34 @@ impl App {
     }
 
     fn route(&self, request: &Request<'_>) -> Result<Answer, Problem> {
-        let (_, methods) =
-            ROUTES.iter().find(|(route, _)| matches(route, request.path)).ok_or(Code::NotFound)?;
-        if request.method == Method::Options && self.listed_origin(request).is_some() {
-            return Ok(preflight(methods).into());
+        let methods = || self.methods_of(request.path).map(|(method, _)| method);
+        if request.method == Method::Options
+            && self.listed_origin(request).is_some()
+            && methods().next().is_some()
+        {
+            return Ok(preflight(methods()).into());
         }
         let method = if request.method == Method::Head { Method::Get } else { request.method };
-        let Some((_, _, handler)) = methods.iter().find(|(known, ..)| *known == method) else {
-            let allow = Some(method_list(methods));
-            return Err(Problem { allow, ..Code::MethodNotAllowed.into() });
+        let Some((_, handler)) = self.methods_of(request.path).find(|(known, _)| *known == method) else {
+            methods().next().ok_or(Code::NotFound)?;
+            return Err(Problem { allow: Some(method_list(methods())), ..Code::MethodNotAllowed.into() });
         };
         if method != Method::Get && !self.is_from_own_site(request)? {
             return Err(Code::CrossSite.into());
         }
-        handler(self, request)
+        match handler {
+            Answering::Ours(handler) => handler(self, request),
+            Answering::Own(handler) => handler(self, request).map(Answer::from),
+        }
+    }
+
+    /// The methods of a path and what answers them.
+    fn methods_of(&self, path: &str) -> impl Iterator<Item = (Method, Answering)> {
+        let ours = ROUTES.iter().find(|(route, _)| matches(route, path)).map(|(_, methods)| *methods);
+        let own = ours.is_none().then(|| self.routes.of(path)).into_iter().flatten();
+        let ours =
+            ours.unwrap_or_default().iter().map(|(method, _, handler)| (*method, Answering::Ours(*handler)));
+        ours.chain(own.map(|(method, handler)| (method, Answering::Own(handler))))
     }
 
     fn is_from_own_site(&self, request: &Request<'_>) -> Result<bool, Problem> {
@@ -248,8 +277,8 @@ fn matches(route: &str, path: &str) -> bool {
     segment.is_some_and(|segment| !segment.is_empty() && !segment.contains('/'))
 }
 
-fn method_list(methods: &[(Method, Lane, Handler)]) -> String {
-    let mut names: Vec<_> = methods.iter().map(|(method, ..)| method.as_str()).collect();
+fn method_list(methods: impl Iterator<Item = Method>) -> String {
+    let mut names: Vec<_> = methods.map(Method::as_str).collect();
     if names.contains(&"GET") {
         names.push("HEAD");
     }
@@ -257,7 +286,7 @@ fn method_list(methods: &[(Method, Lane, Handler)]) -> String {
 }
 
 /// The answer to a browser that asks before a cross-origin request (Fetch, CORS-preflight).
-fn preflight(methods: &[(Method, Lane, Handler)]) -> Response {
+fn preflight(methods: impl Iterator<Item = Method>) -> Response {
     let mut response = Response::no_content();
     response.set("Access-Control-Allow-Methods", method_list(methods));
     response.set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key");

@@ -66,10 +66,10 @@ pub(super) fn check(given: &Given, settings: &Settings, form: Form) -> Result<()
         match &report.store {
             StoreState::None { path } => say!("store      none yet at {}; serve makes it", path.display()),
             StoreState::Ok { users, sessions } => {
-                say!("store      ok, {users} users, {sessions} session records")
+                say!("store      ok, {users} users, {sessions} session records");
             }
             StoreState::InUse => {
-                say!("store      in use by a running server, which verified it when it started")
+                say!("store      in use by a running server, which verified it when it started");
             }
         }
         if let Some(kid) = report.signing_key {

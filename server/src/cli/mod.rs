@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
 use crate::administration::Answer;
+use crate::api::Routes;
 use crate::settings::{Given, SETTINGS};
 use output::Form;
 
@@ -151,11 +152,11 @@ impl<E: fmt::Display> From<E> for Failure {
     }
 }
 
-/// Runs the command line of this process to its end.
-pub fn main() -> ExitCode {
+/// Runs the command line of this process to its end; `serve` answers at `routes` too.
+pub fn main(routes: Routes) -> ExitCode {
     let cli = Cli::parse();
     log::start(cli.form());
-    match run(cli) {
+    match run(cli, routes) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("latchkey: {}", failure.message);
@@ -175,12 +176,12 @@ fn unexpected(_: Answer) -> Failure {
     "the server answered something else; is it of the same version?".into()
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
+fn run(cli: Cli, routes: Routes) -> Result<(), Failure> {
     let form = cli.form();
     let given = Given::gather(cli.settings.0, std::env::vars_os(), Path::new(".env"))?;
     let settings = given.resolve()?;
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::serve(&settings, form),
+        Command::Serve => serve::serve(&settings, routes, form),
         Command::User(command) => user::run(&settings, command, form),
         Command::Session(command) => session::run(&settings, command, form),
         Command::Key(command) => key::run(&settings, command, form),

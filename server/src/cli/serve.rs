@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::{Failure, exit, output::Form, perform, program_name};
-use crate::api::{App, TokenTerms};
+use crate::api::{App, Routes, TokenTerms};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::cookie::RefreshCookie;
@@ -46,7 +46,7 @@ enum Stop {
     GateFailed,
 }
 
-pub(super) fn serve(settings: &Settings, form: Form) -> Result<(), Failure> {
+pub(super) fn serve(settings: &Settings, routes: Routes, form: Form) -> Result<(), Failure> {
     let listener = TcpListener::bind(settings.listen).map_err(|error| listen_failure(settings, &error))?;
     let address = listener.local_addr()?;
     if !Control::fits(&settings.data) {
@@ -65,7 +65,7 @@ pub(super) fn serve(settings: &Settings, form: Form) -> Result<(), Failure> {
         // The receiver lives as long as the server does.
         let _ = store_failed.send(Stop::StoreFailed);
     })?;
-    let app = Arc::new(assemble(settings, opened, address)?);
+    let app = Arc::new(assemble(settings, opened, address, routes)?);
     app.check_token_room()
         .map_err(|_| "LATCHKEY_ISSUER and LATCHKEY_AUDIENCE are too long for a token together")?;
     warn(settings, &app);
@@ -126,7 +126,12 @@ fn raise_descriptor_limit() -> usize {
     in_force.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-fn assemble(settings: &Settings, opened: Opened, address: SocketAddr) -> Result<App, Failure> {
+fn assemble(
+    settings: &Settings,
+    opened: Opened,
+    address: SocketAddr,
+    routes: Routes,
+) -> Result<App, Failure> {
     let public_url = settings.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(address));
     let issuer = settings.issuer.clone().unwrap_or_else(|| public_url.as_str().to_owned());
     let audience = settings.audience.clone().unwrap_or_else(|| issuer.clone());
@@ -146,6 +151,7 @@ fn assemble(settings: &Settings, opened: Opened, address: SocketAddr) -> Result<
         throttle: Throttle::default(),
         metrics: Arc::new(Metrics::default()),
         day: Day::starting_at(started),
+        routes,
     })
 }
 

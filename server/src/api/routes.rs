@@ -1,0 +1,64 @@
+//! Routes of an application of one's own, beside ours.
+
+use std::fmt;
+
+use super::{App, Method, Request, Response, matches};
+use crate::problem::Problem;
+
+/// What answers a request to a route of one's own.
+pub(super) type Handler = fn(&App, &Request<'_>) -> Result<Response, Problem>;
+
+/// Routes of one's own. They stand behind the same gate as ours, and behind the same rule against other sites.
+///
+/// They share the lane of the reads, so a handler should answer at once: what computes or waits for long belongs into a
+/// service of its own, behind a proxy that asks `GET /api/auth/verify`. A path of ours cannot be taken over.
+///
+/// ```
+/// use latchkey::api::{App, Request, Response, Routes};
+/// use latchkey::problem::Problem;
+///
+/// fn hello(app: &App, request: &Request<'_>) -> Result<Response, Problem> {
+///     let principal = app.authenticate(request)?;
+///     Ok(Response::json(&format!("hello, {}", principal.user.name)))
+/// }
+///
+/// let routes = Routes::default().get("/api/hello", hello);
+/// # let _ = routes;
+/// ```
+#[derive(Clone, Default)]
+pub struct Routes(Vec<(&'static str, Method, Handler)>);
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(path, method, _)| (path, method))).finish()
+    }
+}
+
+impl Routes {
+    /// Adds a route for GET and HEAD; a name in braces stands for one segment of the path.
+    #[must_use]
+    pub fn get(self, path: &'static str, handler: Handler) -> Self {
+        self.with(Method::Get, path, handler)
+    }
+
+    /// Adds a route for POST.
+    #[must_use]
+    pub fn post(self, path: &'static str, handler: Handler) -> Self {
+        self.with(Method::Post, path, handler)
+    }
+
+    /// Adds a route for any method.
+    #[must_use]
+    pub fn with(mut self, method: Method, path: &'static str, handler: Handler) -> Self {
+        self.0.push((path, method, handler));
+        self
+    }
+
+    /// The methods of a path and what answers them.
+    pub(super) fn of(&self, path: &str) -> impl Iterator<Item = (Method, Handler)> {
+        self.0
+            .iter()
+            .filter(move |(route, ..)| matches(route, path))
+            .map(|(_, method, handler)| (*method, *handler))
+    }
+}
