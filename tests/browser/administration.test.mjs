@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { addUsers, fill, go, isSignedIn, isThrownOut, PASSWORD, press, rows, says, signedIn, signIn, withPage } from "./fixture.mjs";
+import { addUsers, fill, go, isSignedIn, isThrownOut, PASSWORD, press, rows, says, shownLink, signedIn, signIn, withPage } from "./fixture.mjs";
 
 /** Somebody in a browser of their own, signed in. */
 async function somebody(person, name) {
@@ -79,7 +79,7 @@ test("a user who is added without a password chooses it by a link", () =>
     await fill(page, "User name", "carol");
     await page.getByLabel("Role").selectOption("administrator");
     await press(page, "Add");
-    const link = await page.getByLabel("Link", { exact: true }).inputValue();
+    const link = await shownLink(page);
     await closeDialog(page);
     await becomes(page, "carol", "administrator", "enabled", 0);
 

@@ -108,6 +108,10 @@ export async function go(page, link) {
   await page.locator("h1:focus").waitFor();
 }
 
+/** The link that is shown to an administrator once. */
+export const shownLink = (page) =>
+  page.getByRole("dialog", { name: "A link that works once" }).getByLabel("Link", { exact: true }).inputValue();
+
 /** The lines of a table that has been filled, each the texts of its cells. */
 export async function rows(page, table) {
   await page.locator(`#${table} tbody`).waitFor();
