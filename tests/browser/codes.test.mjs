@@ -3,7 +3,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { fill, go, isSignedIn, PASSWORD, press, says, seen, shownLink, signedIn, signIn, withPage } from "./fixture.mjs";
+import {
+  fill,
+  go,
+  isSignedIn,
+  PASSWORD,
+  press,
+  says,
+  seen,
+  shownLink,
+  signedIn,
+  signIn,
+  withPage,
+} from "./fixture.mjs";
 
 const OTHER_PASSWORD = "another long pass phrase";
 
@@ -46,6 +58,10 @@ test("a link from an administrator lets a user choose a password once, and ends 
     const link = await shownLink(page);
     assert.match(link, new RegExp(`^${server.url}/#reset=[\\w-]+$`));
     assert.ok(!(await seen(page)).includes(link), "not in the markup");
+    await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+    await press(page, "Copy");
+    await says(page, "Copied.");
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), link);
     await page.getByRole("dialog", { name: "A link that works once" }).getByRole("button", { name: "Close" }).click();
     await page.waitForFunction(() => document.getElementById("link").value === "");
 

@@ -9,7 +9,9 @@ const EXPIRIES = 10;
 
 /** What the newest line of the timeline says, without how long it took. */
 const newest = (page) =>
-  page.locator("#timeline > li:first-child ol > li").evaluateAll((steps) => steps.map((step) => step.textContent.replace(/ \d+ ms /, "")));
+  page
+    .locator("#timeline > li:first-child ol > li")
+    .evaluateAll((steps) => steps.map((step) => step.textContent.replace(/ \d+ ms /, "")));
 
 /** Asks and waits for a good answer; without the pointer, so that tabs do it at the same moment. */
 const ask = async (page) => {
@@ -51,7 +53,10 @@ test("the bar drains as the token's life does", () =>
       return values;
     });
     assert.ok(values.length > 4, `${values}`);
-    assert.deepEqual(values, values.toSorted((a, b) => b - a));
+    assert.deepEqual(
+      values,
+      values.toSorted((a, b) => b - a),
+    );
   }));
 
 test("requests at the same moment share one refresh", () =>
@@ -94,6 +99,9 @@ test("two tabs that refresh at the same moment, again and again, stay signed in"
       await Promise.all(tabs.map(ask));
     }
     await Promise.all(tabs.map((tab) => isSignedIn(tab)));
-    assert.deepEqual(expiries.map(({ count }) => count), [EXPIRIES, EXPIRIES]);
+    assert.deepEqual(
+      expiries.map(({ count }) => count),
+      [EXPIRIES, EXPIRIES],
+    );
     assert.ok(!server.run(["audit", "tail"]).includes("reused"));
   }));

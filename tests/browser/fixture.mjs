@@ -56,7 +56,10 @@ export async function withPage({ options, tolerates = NO_FAULT, ...settings }, b
     const { context, open } = await person();
     await body({ server, context, open, person, page: await open(server.setupLink ?? server.url) });
     for (const one of people) for (const page of one.pages()) await holdsNoToken(page);
-    assert.deepEqual(complaints.filter((text) => !tolerates.test(text)), []);
+    assert.deepEqual(
+      complaints.filter((text) => !tolerates.test(text)),
+      [],
+    );
   } catch (error) {
     console.error(server.log.join("\n"));
     throw error;
@@ -115,13 +118,21 @@ export const shownLink = (page) =>
 /** The lines of a table that has been filled, each the texts of its cells. */
 export async function rows(page, table) {
   await page.locator(`#${table} tbody`).waitFor();
-  return page.locator(`#${table} tbody tr`).evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.textContent)));
+  return page
+    .locator(`#${table} tbody tr`)
+    .evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.textContent)));
 }
 
 /** What a script that got into this page, or a look over the shoulder, could find. */
 export const seen = (page) =>
   page.evaluate(() =>
-    [JSON.stringify(localStorage), JSON.stringify(sessionStorage), document.cookie, location.href, document.documentElement.outerHTML].join("\n"),
+    [
+      JSON.stringify(localStorage),
+      JSON.stringify(sessionStorage),
+      document.cookie,
+      location.href,
+      document.documentElement.outerHTML,
+    ].join("\n"),
   );
 
 /** Fails if an access token or this person's refresh token is where a script could find it; every test ends with it. */

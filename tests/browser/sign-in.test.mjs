@@ -3,7 +3,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { fill, holdsNoToken, isSignedIn, isThrownOut, PASSWORD, press, says, seen, signedIn, signIn, withPage } from "./fixture.mjs";
+import {
+  fill,
+  holdsNoToken,
+  isSignedIn,
+  isThrownOut,
+  PASSWORD,
+  press,
+  says,
+  seen,
+  signedIn,
+  signIn,
+  withPage,
+} from "./fixture.mjs";
 
 test("a wrong password is said, the right one signs in", () =>
   withPage({}, async ({ page }) => {

@@ -26,7 +26,8 @@ export function sessionsView({ session, attempt, say }) {
   const end = (ending, words) =>
     attempt(async () => {
       // One that has ended meanwhile, 404, is what was wanted.
-      for (const { session: handle } of ending) await session.fetch(`/api/auth/sessions/${handle}`, { method: "DELETE" });
+      for (const { session: handle } of ending)
+        await session.fetch(`/api/auth/sessions/${handle}`, { method: "DELETE" });
       await enter();
       document.querySelector("#view-sessions h1").focus();
       say(words);

@@ -8,34 +8,18 @@ const SESSIONS = "/api/admin/sessions";
 const PAGE_LEN = 25;
 const TYPING_MS = 250; // after the last key, before the search
 
-const EVENTS = {
-  signed_in: "signed in",
+/** What the names of events do not say by themselves. */
+const WORDS = {
   sign_in_refused: "log-in refused",
-  signed_out: "signed out",
-  signed_out_everywhere: "signed out everywhere",
-  password_changed: "changed their password",
   ahead: "token ahead of the record, healed",
   concurrent: "two refreshed at once, both got the same token",
   retried: "lost answer given again",
   superseded: "late duplicate of a refresh, got nothing",
   reused: "spent token presented again, session ended",
-  user_added: "was added",
-  user_deleted: "was deleted",
-  password_set: "got a password from an administrator",
-  user_disabled: "was disabled",
-  user_enabled: "was enabled",
-  session_revoked: "session ended by an administrator",
-  key_rotated: "a new key signs",
-  key_retired: "a key was retired",
-  clock_accepted: "the system clock was accepted, all sessions ended",
-  restored: "the store was restored from a backup",
-  role_changed: "got another role",
-  code_issued: "got a link to choose a password",
-  password_reset: "chose a password with a link",
-  sessions_revoked: "all sessions ended by an administrator",
+  code_issued: "link to choose a password issued",
+  password_reset: "password chosen with a link",
+  restored: "store restored from a backup",
 };
-
-const roleName = (role) => (role === "admin" ? "administrator" : role);
 
 /** Whose sessions the view of all sessions is to show when it is entered next. */
 let sessionsOf = null;
@@ -45,10 +29,11 @@ function confirm({ attempt }, { title, text, label, action }) {
   const dialog = element("confirming");
   element("confirming-title").textContent = title;
   element("confirming-text").textContent = text;
-  const confirmed = () => attempt(async () => {
-    await action();
-    dialog.close();
-  });
+  const confirmed = () =>
+    attempt(async () => {
+      await action();
+      dialog.close();
+    });
   element("confirm").replaceWith(button(label, confirmed, { id: "confirm", class: "danger" }));
   dialog.showModal();
 }
@@ -71,8 +56,14 @@ export function usersView(page) {
     element("users-pages"),
     attempt,
     (after) => session.json(USERS + query({ search: search.value, after, limit: PAGE_LEN })),
-    ({ users }) => fill(table, ["Name", "Role", "State", "Sessions", "Added", ""], users.map(row), "Nobody of that name."),
+    ({ users }) =>
+      fill(table, ["Name", "Role", "State", "Sessions", "Added", ""], users.map(row), "Nobody of that name."),
   );
+  const badges = ({ role, disabled }) => [
+    role === "admin" ? badge("administrator") : badge("user"),
+    " ",
+    disabled ? badge("disabled", "bad") : badge("enabled", "good"),
+  ];
   const row = (user) => [
     make("b", {}, user.name),
     user.role === "admin" ? badge("administrator") : "user",
@@ -94,77 +85,98 @@ export function usersView(page) {
     else say(`${user.name} is added.`);
   });
 
-  /** The dialog of one user. Each action changes the user and shows what came of it. */
+  /** The dialog of one user. Each action changes the user and says what came of it. */
   function manage(user) {
     const path = `${USERS}/${user.id}`;
-    const change = (changes, words) => act(async () => {
-      describe(await session.json(path, { method: "PATCH", body: changes }));
-      return words;
-    });
-    const act = (action) => attempt(async () => say(await action()));
+    const { name } = user;
+    let farewell = "";
 
-    function describe(now) {
-      element("managing-title").textContent = now.name;
-      const sessions = `${now.sessions} session${now.sessions === 1 ? "" : "s"}`;
-      const state = [badge(roleName(now.role)), " ", badge(now.disabled ? "disabled" : "enabled", now.disabled ? "bad" : "good")];
-      element("managing-state").replaceChildren(...state, ` ${sessions}, added `, moment(now.created));
-      const focused = document.activeElement?.dataset.action;
-      element("managing-actions").replaceChildren(
-        now.disabled
-          ? button("Enable", () => change({ disabled: false }, `${now.name} is enabled.`), { "data-action": "state" })
-          : button("Disable", () => change({ disabled: true }, `${now.name} is disabled; all sessions have ended.`), { "data-action": "state" }),
-        now.role === "admin"
-          ? button("Make a user", () => change({ role: "user" }, `${now.name} is a user.`), { "data-action": "role" })
-          : button("Make an administrator", () => change({ role: "admin" }, `${now.name} is an administrator.`), { "data-action": "role" }),
-        button("Show sessions", () => {
-          sessionsOf = now;
-          managing.close();
-          location.hash = "all-sessions";
-        }),
-        button("End all sessions", endAll, { "data-action": "end" }),
-        button("New password by link", () => attempt(async () => showLink(now.name, await session.json(`${path}/reset`, { method: "POST" })))),
-        button("Delete", () => confirm(page, deletion(now)), { class: "danger" }),
-      );
-      managing.querySelector(`[data-action="${focused}"]`)?.focus();
-    }
-
-    const endAll = () => act(async () => {
+    const change = (body, words) => async () => {
+      describe(await session.json(path, { method: "PATCH", body }));
+      say(`${name} is ${words}.`);
+    };
+    const showSessions = () => {
+      sessionsOf = user;
+      managing.close();
+      location.hash = "all-sessions";
+    };
+    const endSessions = async () => {
       await session.json(`${path}/sessions`, { method: "DELETE" });
       describe(await session.json(path));
-      return "All sessions have ended.";
-    });
-
-    const deletion = ({ name }) => ({
+      say("All sessions have ended.");
+    };
+    const issueLink = async () => showLink(name, await session.json(`${path}/reset`, { method: "POST" }));
+    const deletion = {
       title: `Delete ${name}?`,
       text: "The user and all their sessions are gone at once. This cannot be undone; disabling can.",
       label: `Delete ${name}`,
       async action() {
         await session.json(path, { method: "DELETE" });
+        farewell = `${name} is deleted.`;
         managing.close();
       },
-    });
+    };
 
-    describe(user);
-    managing.showModal();
-    managing.addEventListener("close", () => attempt(async () => {
+    const actions = ({ disabled, role }) => [
+      disabled
+        ? ["Enable", change({ disabled: false }, "enabled")]
+        : ["Disable", change({ disabled: true }, "disabled; all sessions have ended")],
+      role === "admin"
+        ? ["Make a user", change({ role: "user" }, "a user")]
+        : ["Make an administrator", change({ role: "admin" }, "an administrator")],
+      ["Show sessions", showSessions],
+      ["End all sessions", endSessions],
+      ["New password by link", issueLink],
+      ["Delete", () => confirm(page, deletion), "danger"],
+    ];
+
+    function describe(now) {
+      const sessions = `${now.sessions} session${now.sessions === 1 ? "" : "s"}`;
+      element("managing-state").replaceChildren(...badges(now), ` ${sessions}, added `, moment(now.created));
+      const place = element("managing-actions");
+      const focused = [...place.children].indexOf(document.activeElement);
+      const made = ([label, action, kind]) => button(label, () => attempt(action), { class: kind });
+      place.replaceChildren(...actions(now).map(made));
+      place.children[focused]?.focus();
+    }
+
+    const closed = async () => {
       if (!session.user) return;
       await list.again();
       (table.querySelector(`[data-user="${user.id}"]`) ?? document.querySelector("#view-users h1")).focus();
-    }), { once: true });
+      say(farewell);
+    };
+
+    element("managing-title").textContent = name;
+    describe(user);
+    managing.showModal();
+    managing.addEventListener("close", () => attempt(closed), { once: true });
   }
 
   function showLink(name, { code, expires }) {
     const until = moment(expires, true);
-    element("linking-text").replaceChildren(`With this link ${name} chooses a password. It works once, until `, until, ", and is shown only now.");
+    element("linking-text").replaceChildren(
+      `With this link ${name} chooses a password. It works once, until `,
+      until,
+      ", and is shown only now.",
+    );
     element("link").value = `${location.origin}/#reset=${code}`;
     element("linking").showModal();
     element("link").select();
   }
   element("linking").addEventListener("close", () => (element("link").value = ""));
-  element("copy").addEventListener("click", () => attempt(async () => {
-    await navigator.clipboard.writeText(element("link").value);
-    say("Copied.");
-  }));
+  element("copy").addEventListener("click", () =>
+    attempt(async () => {
+      element("link").select();
+      const copied = navigator.clipboard.writeText(element("link").value);
+      say(
+        await copied.then(
+          () => "Copied.",
+          () => "The browser does not allow it; the link is selected.",
+        ),
+      );
+    }),
+  );
 
   return { enter: () => list.first() };
 }
@@ -178,7 +190,13 @@ export function allSessionsView(page) {
     element("sessions-pages"),
     attempt,
     (after) => session.json(SESSIONS + query({ user: user?.id ?? "", after, limit: PAGE_LEN })),
-    ({ sessions }) => fill(element("all-sessions"), ["User", "Device", "Address", "Signed in", "Last refresh", ""], sessions.map(row), "No sessions."),
+    ({ sessions }) =>
+      fill(
+        element("all-sessions"),
+        ["User", "Device", "Address", "Signed in", "Last refresh", ""],
+        sessions.map(row),
+        "No sessions.",
+      ),
   );
   const row = (one) => [
     make("b", {}, one.user.name),
@@ -189,22 +207,25 @@ export function allSessionsView(page) {
     button("End", () => end(one), { "aria-label": `End ${one.label} of ${one.user.name}` }),
   ];
 
-  const end = (one) => attempt(async () => {
-    await session.json(`${SESSIONS}/${one.session}`, { method: "DELETE" });
-    await list.again();
-    document.querySelector("#view-all-sessions h1").focus();
-    say(`The session of ${one.user.name} has ended.`);
-  });
+  const end = (one) =>
+    attempt(async () => {
+      await session.json(`${SESSIONS}/${one.session}`, { method: "DELETE" });
+      await list.again();
+      document.querySelector("#view-all-sessions h1").focus();
+      say(`The session of ${one.user.name} has ended.`);
+    });
 
-  endAll.addEventListener("click", () => confirm(page, {
-    title: `End all sessions of ${user.name}?`,
-    text: "On every device they have to sign in again.",
-    label: "End all",
-    async action() {
-      await session.json(`${USERS}/${user.id}/sessions`, { method: "DELETE" });
-      await list.first();
-    },
-  }));
+  endAll.addEventListener("click", () =>
+    confirm(page, {
+      title: `End all sessions of ${user.name}?`,
+      text: "On every device they have to sign in again.",
+      label: "End all",
+      async action() {
+        await session.json(`${USERS}/${user.id}/sessions`, { method: "DELETE" });
+        await list.first();
+      },
+    }),
+  );
 
   function choose(chosen) {
     user = chosen;
@@ -222,10 +243,13 @@ export function allSessionsView(page) {
     if (search.value !== text) return;
     const exact = users.length === 1 ? users[0] : users.find(({ name }) => name === text);
     if (exact) return choose(exact);
-    const pick = (one) => button(one.name, () => attempt(() => {
-      search.value = one.name;
-      return choose(one);
-    }));
+    const pick = (one) =>
+      button(one.name, () =>
+        attempt(() => {
+          search.value = one.name;
+          return choose(one);
+        }),
+      );
     element("matches").replaceChildren(...(users.length ? users.map(pick) : ["Nobody of that name."]));
   }
   whenTyped(search, () => attempt(find));
@@ -253,7 +277,7 @@ export function auditView({ session, attempt }) {
     make(
       "span",
       { class: ["reused", "sign_in_refused"].includes(event) && "error" },
-      EVENTS[event] ?? event.replaceAll("_", " "),
+      WORDS[event] ?? event.replaceAll("_", " "),
       by && `, by ${by_name ?? `user ${by}`}`,
       count > 1 ? ` (${count} times)` : null,
     ),

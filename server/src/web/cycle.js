@@ -29,7 +29,9 @@ export function cycleView({ session, attempt }) {
     const left = lifeMs ? remaining / lifeMs : 0;
     element("remaining").value = left;
     element("remaining").classList.toggle("low", left < NEARLY_OVER);
-    element("seconds").textContent = remaining ? `${Math.ceil(remaining / 1000)} s of ${lifeMs / 1000} s left` : "expired";
+    element("seconds").textContent = remaining
+      ? `${Math.ceil(remaining / 1000)} s of ${lifeMs / 1000} s left`
+      : "expired";
   }
 
   /** Takes in what the session tells: everything sent for one wish stands in one line of the timeline. */
@@ -40,7 +42,9 @@ export function cycleView({ session, attempt }) {
       const isRepeated = [...steps.children].some((step) => step.dataset.what === method + path);
       const words = path === REFRESH ? "refresh" : `${method} ${path}`;
       const what = make("code", {}, isRepeated && path !== REFRESH ? `again ${words}` : words);
-      steps.append(make("li", { "data-what": method + path, class: path === REFRESH && "refresh" }, what, " ", badge("…")));
+      steps.append(
+        make("li", { "data-what": method + path, class: path === REFRESH && "refresh" }, what, " ", badge("…")),
+      );
     } else if (kind === "answer") {
       const step = [...steps.children].findLast((step) => step.dataset.what === method + path);
       const kindOfStatus = status === 0 || status >= 400 ? "bad" : "good";

@@ -13,13 +13,18 @@ export function make(name, attributes = {}, ...children) {
   return made;
 }
 
-export const button = (label, click, attributes = {}) => make("button", { type: "button", click, ...attributes }, label);
+export const button = (label, click, attributes = {}) =>
+  make("button", { type: "button", click, ...attributes }, label);
 
 export const badge = (text, kind = "") => make("span", { class: `badge ${kind}` }, text);
 
 const exactly = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const relatively = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
-const UNITS = [["day", 86_400], ["hour", 3600], ["minute", 60]];
+const UNITS = [
+  ["day", 86_400],
+  ["hour", 3600],
+  ["minute", 60],
+];
 
 /** A moment, given in seconds of Unix time: how far away it is, or with `isExact` the date and time. */
 export function moment(secs, isExact) {
@@ -33,11 +38,23 @@ export function moment(secs, isExact) {
 
 /** Fills a table. On a phone each row is a card, and its cells say which column they are of. */
 export function fill(table, columns, rows, whenEmpty) {
-  const head = make("tr", { role: "row" }, ...columns.map((name) => make("th", { role: "columnheader", scope: "col" }, name)));
-  const body = rows.map((cells) =>
-    make("tr", { role: "row" }, ...cells.map((cell, at) => make("td", { role: "cell", "data-column": columns[at] }, cell))),
+  const head = make(
+    "tr",
+    { role: "row" },
+    ...columns.map((name) => make("th", { role: "columnheader", scope: "col" }, name)),
   );
-  const empty = make("tr", { role: "row" }, make("td", { role: "cell", colspan: columns.length, class: "hint" }, whenEmpty));
+  const body = rows.map((cells) =>
+    make(
+      "tr",
+      { role: "row" },
+      ...cells.map((cell, at) => make("td", { role: "cell", "data-column": columns[at] }, cell)),
+    ),
+  );
+  const empty = make(
+    "tr",
+    { role: "row" },
+    make("td", { role: "cell", colspan: columns.length, class: "hint" }, whenEmpty),
+  );
   table.setAttribute("role", "table");
   table.replaceChildren(
     table.caption,

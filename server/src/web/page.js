@@ -4,7 +4,7 @@ import { passwordView, sessionsView } from "./account.js";
 import { allSessionsView, auditView, usersView } from "./administration.js";
 import { cycleView } from "./cycle.js";
 import { element, onSubmit } from "./dom.js";
-import { Refused, Session, SignedOut } from "./session.js";
+import { Refused, Session, SignedOut, Unreachable } from "./session.js";
 
 const ONE_TIME_CODE = /^#(setup|reset)=([\w-]+)$/;
 
@@ -42,9 +42,11 @@ async function attempt(action) {
       say(name ? `Another tab has signed in as ${name}.` : `${error.message}. Please sign in.`, true);
     } else if (error instanceof Refused) {
       say(sentence(error), true);
+    } else if (error instanceof Unreachable) {
+      say(`${error.message}.${session.user ? " You are still signed in." : ""}`, true);
     } else {
-      if (!(error instanceof TypeError || error instanceof DOMException)) throw error;
-      say(`The server cannot be reached.${session.user ? " You are still signed in." : ""}`, true);
+      say("The page made a mistake. Please reload it.", true);
+      throw error;
     }
   }
 }
@@ -72,7 +74,9 @@ function enter() {
 function show(name) {
   shown = name;
   document.querySelectorAll("main > section").forEach((section) => (section.hidden = section.id !== `view-${name}`));
-  document.querySelectorAll("#views a").forEach((link) => (link.ariaCurrent = link.hash === `#${name}` ? "page" : null));
+  document
+    .querySelectorAll("#views a")
+    .forEach((link) => (link.ariaCurrent = link.hash === `#${name}` ? "page" : null));
   const section = element(`view-${name}`);
   const heading = section.querySelector("h1");
   document.title = `${heading.textContent} · Latchkey`;
@@ -121,19 +125,20 @@ onSubmit(element("reset"), attempt, async (chosen, form) => {
   if (!session.user) element("sign-in").elements.username.value = chosen.username;
   say("The password is set. It signs you in from now on.");
 });
-element("sign-out").addEventListener("click", () =>
+/** Ends sessions, this one among them, and shows the sign-in. */
+const leave = (end, words) => () =>
   attempt(async () => {
-    await session.signOut();
+    await end();
     enter();
-    say("You are signed out.");
-  }),
+    say(words);
+  });
+element("sign-out").addEventListener(
+  "click",
+  leave(() => session.signOut(), "You are signed out."),
 );
-element("sign-out-everywhere").addEventListener("click", () =>
-  attempt(async () => {
-    await session.signOutEverywhere();
-    enter();
-    say("You are signed out everywhere.");
-  }),
+element("sign-out-everywhere").addEventListener(
+  "click",
+  leave(() => session.signOutEverywhere(), "You are signed out everywhere."),
 );
 element("skip").addEventListener("click", (event) => {
   event.preventDefault();

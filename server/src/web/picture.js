@@ -14,11 +14,22 @@ const ROWS = [
 export function draw(figure, { users, sessions, hours }) {
   const total = (name) => hours.reduce((sum, hour) => sum + hour[name], 0);
   const totals = ROWS.map(([name, label]) => `${label.toLowerCase()}: ${total(name)}`).join(", ");
-  const caption = make("figcaption", {}, make("b", {}, "The last day"), ` ${users} users, ${sessions} sessions; ${totals}`);
+  const caption = make(
+    "figcaption",
+    {},
+    make("b", {}, "The last day"),
+    ` ${users} users, ${sessions} sessions; ${totals}`,
+  );
   const rows = ROWS.map(([name, label]) =>
     make("div", { class: `day ${name}` }, make("span", {}, label), make("b", {}, total(name)), bars(hours, name)),
   );
-  const axis = make("div", { class: "day hint" }, make("span"), make("b"), make("span", { class: "axis" }, "24 hours ago", make("span", {}, "now")));
+  const axis = make(
+    "div",
+    { class: "day hint" },
+    make("span"),
+    make("b"),
+    make("span", { class: "axis" }, "24 hours ago", make("span", {}, "now")),
+  );
   axis.setAttribute("aria-hidden", "true");
   const table = make("table", {}, make("caption", {}, "The last day by the hour"));
   const cells = hours.map((hour) => [clock(hour.start), ...ROWS.map(([name]) => hour[name])]);

@@ -20,6 +20,9 @@ export class Refused extends Error {
 /** The session is over: the user has to sign in again. */
 export class SignedOut extends Error {}
 
+/** No answer came: the session is as it was. */
+export class Unreachable extends Error {}
+
 export class Session {
   #access = null; // { token, number, deadline }
   #number = 0; // of access tokens, over all sessions
@@ -246,6 +249,9 @@ export class Session {
       });
       status = answer.status;
       return answer;
+    } catch (error) {
+      if (error.name === "AbortError") throw error; // the caller's own wish
+      throw new Unreachable("The server cannot be reached", { cause: error });
     } finally {
       this.#watch({ kind: "answer", ...step, status, ms: performance.now() - sent });
     }
