@@ -34,6 +34,11 @@ pub(crate) fn style() -> Response {
     Response::asset("text/css; charset=utf-8", include_str!("web/style.css"))
 }
 
+/// What programs read: every endpoint, what it takes and what it answers.
+pub(crate) fn openapi() -> Response {
+    Response::asset("application/json", include_str!("web/openapi.json"))
+}
+
 pub(crate) fn icon() -> Response {
     Response::asset("image/svg+xml", include_str!("web/icon.svg"))
 }

@@ -132,6 +132,7 @@ const ROUTES: &[Route] = &[
     ("/healthz", &[(Method::Get, Lane::Reads, |_, _| Ok(Response::text("ok\n").into()))]),
     ("/readyz", &[(Method::Get, Lane::Reads, watch::ready)]),
     ("/metrics", &[(Method::Get, Lane::Reads, watch::metrics)]),
+    ("/openapi.json", &[(Method::Get, Lane::Reads, |_, _| Ok(web::openapi().into()))]),
     ("/", &[(Method::Get, Lane::Reads, |_, _| Ok(web::page().into()))]),
     ("/page.js", SCRIPT),
     ("/session.js", SCRIPT),
