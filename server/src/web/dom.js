@@ -31,7 +31,7 @@ export function moment(secs, isExact) {
   const away = secs - Date.now() / 1000;
   const [unit, length] = UNITS.find(([, length]) => Math.abs(away) >= length) ?? [];
   const date = new Date(secs * 1000);
-  const words = unit ? relatively.format(Math.trunc(away / length), unit) : away > 0 ? "in a moment" : "just now";
+  const words = unit ? relatively.format(Math.round(away / length), unit) : away > 0 ? "in a moment" : "just now";
   const time = { datetime: date.toISOString(), title: exactly.format(date) };
   return make("time", time, isExact ? exactly.format(date) : words);
 }

@@ -61,6 +61,8 @@ function enter() {
   const { user } = session;
   const isAdmin = user?.role === "admin";
   document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
+  // What was typed, passwords above all, goes with the view.
+  [...document.forms].forEach((form) => form.reset());
   element("who").hidden = element("views").hidden = !user;
   element("name").textContent = user?.name ?? "";
   element("role").hidden = !isAdmin;
@@ -96,31 +98,23 @@ function takeCode() {
   return true;
 }
 
-function forgetPasswords(form) {
-  form.reset();
-  form.querySelectorAll("[data-reveals]").forEach(reveal);
+/** Shows the passwords of a form, or hides them. */
+function reveal(form, isShown) {
+  form.querySelectorAll("[autocomplete$=password]").forEach((input) => (input.type = isShown ? "text" : "password"));
 }
 
-function reveal(box) {
-  const type = box.checked ? "text" : "password";
-  box.form.querySelectorAll("[autocomplete$=password]").forEach((input) => (input.type = type));
-}
-
-onSubmit(element("sign-in"), attempt, async ({ username, password }, form) => {
+onSubmit(element("sign-in"), attempt, async ({ username, password }) => {
   await session.signIn(username, password);
-  forgetPasswords(form);
   enter();
 });
-onSubmit(element("setup"), attempt, async (chosen, form) => {
+onSubmit(element("setup"), attempt, async (chosen) => {
   await session.signInWith("/api/setup", { code, ...chosen });
   code = null;
-  forgetPasswords(form);
   enter();
 });
-onSubmit(element("reset"), attempt, async (chosen, form) => {
+onSubmit(element("reset"), attempt, async (chosen) => {
   await session.post("/api/auth/reset", { code, ...chosen });
   code = null;
-  forgetPasswords(form);
   enter();
   if (!session.user) element("sign-in").elements.username.value = chosen.username;
   say("The password is set. It signs you in from now on.");
@@ -145,10 +139,12 @@ element("skip").addEventListener("click", (event) => {
   element("content").focus();
 });
 document.addEventListener("click", ({ target }) => target.closest("[data-closes]") && target.closest("dialog").close());
-document.addEventListener("change", ({ target }) => target.matches("[data-reveals]") && reveal(target));
-document.querySelectorAll("dialog").forEach((dialog) => {
-  dialog.addEventListener("close", () => dialog.querySelectorAll("form").forEach(forgetPasswords));
-});
+document.addEventListener(
+  "change",
+  ({ target }) => target.matches("[data-reveals]") && reveal(target.form, target.checked),
+);
+document.addEventListener("reset", ({ target }) => reveal(target, false));
+element("adding").addEventListener("close", () => element("add").reset());
 addEventListener("hashchange", () => {
   if (takeCode()) return;
   const isView = location.hash.slice(1) in views;
