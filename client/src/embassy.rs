@@ -95,6 +95,14 @@ pub enum Error {
     Unsaved,
 }
 
+/// What the authentication endpoints are asked.
+#[derive(Clone, Copy)]
+enum Question<'q> {
+    LogIn { user: &'q str, password: &'q str },
+    Refresh,
+    LogOut,
+}
+
 /// A session with one server, for one task.
 pub struct Client<'a, S, R> {
     stack: Stack<'a>,
@@ -121,12 +129,27 @@ impl Buffers {
     }
 }
 
-impl Drop for Buffers {
-    fn drop(&mut self) {
-        let Self { receive, send, message, access_token } = self;
-        for bytes in [&mut receive[..], send, message, access_token] {
+impl Buffers {
+    /// Messages of the authentication endpoints hold secrets.
+    fn wipe(&mut self) {
+        let Self { receive, send, message, .. } = self;
+        for bytes in [&mut receive[..], send, message] {
             bytes.zeroize();
         }
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        self.wipe();
+        self.access_token.zeroize();
+    }
+}
+
+impl Error {
+    /// For who signs in or out it does not matter how the answer was lost.
+    fn of_question(self) -> Self {
+        if let Self::Failed(_) = self { Self::NoAnswer } else { self }
     }
 }
 
@@ -185,22 +208,16 @@ impl<'a, S: GrantStore, R: FnMut(&mut [u8; 16])> Client<'a, S, R> {
     /// [`Error::Refused`], [`Error::NoAnswer`], [`Error::Unsaved`], and [`Error::NotWritten`] when name and password
     /// do not fit.
     pub async fn login(&mut self, user: &str, password: &str) -> Result<(), Error> {
-        let texts =
-            [("{\"username\":\"", user), ("\",\"password\":\"", password), ("\",\"delivery\":\"body", "")];
-        let len = self.write_auth("/api/auth/login", None, &texts)?;
         let sent_at = now();
-        let len = self.exchange(len).await.map_err(|_| Error::NoAnswer)?;
+        let len = self.ask(Question::LogIn { user, password }).await.map_err(Error::of_question)?;
         let outcome = self.take_answer(len);
-        let Outcome::Renewed { token, expires_in_secs } = outcome else {
-            let status = self.answer(len).map_or(0, |answer| answer.status);
-            self.wipe();
-            return Err(if let Outcome::Failed(Failure::Foreign { .. }) = outcome {
-                Error::NoAnswer
-            } else {
-                Error::Refused(status)
-            });
+        let status = self.answer(len).map_or(0, |answer| answer.status);
+        self.buffers.wipe();
+        let (token, expires_in_secs) = match outcome {
+            Outcome::Renewed { token, expires_in_secs } => (token, expires_in_secs),
+            Outcome::Failed(Failure::Foreign { .. }) => return Err(Error::NoAnswer),
+            _ => return Err(Error::Refused(status)),
         };
-        self.wipe();
         let grant = Grant::new(token);
         self.store.save(Some(&grant)).map_err(|Unsaved| Error::Unsaved)?;
         self.grant = Some(grant);
@@ -229,12 +246,12 @@ impl<'a, S: GrantStore, R: FnMut(&mut [u8; 16])> Client<'a, S, R> {
     /// # Errors
     /// [`Error::NoAnswer`] or [`Error::Refused`]; then the session is kept.
     pub async fn logout(&mut self) -> Result<(), Error> {
-        let Some(grant) = &self.grant else { return Ok(()) };
-        let token = grant.token().clone();
-        let len = self.write_auth("/api/auth/logout", None, &[("{\"refresh_token\":\"", token.as_str())])?;
-        let len = self.exchange(len).await.map_err(|_| Error::NoAnswer)?;
+        if self.grant.is_none() {
+            return Ok(());
+        }
+        let len = self.ask(Question::LogOut).await.map_err(Error::of_question)?;
         let status = self.answer(len).map_or(0, |answer| answer.status);
-        self.wipe();
+        self.buffers.wipe();
         if status != 204 {
             return Err(Error::Refused(status));
         }
@@ -281,9 +298,14 @@ impl<'a, S: GrantStore, R: FnMut(&mut [u8; 16])> Client<'a, S, R> {
         }
         let sent_at = now();
         let outcome = match saved {
-            Ok(()) => self.ask().await,
+            Ok(()) => match self.ask(Question::Refresh).await {
+                Ok(len) => self.take_answer(len),
+                Err(Error::Failed(failure)) => Outcome::Failed(failure),
+                Err(_) => Outcome::Failed(Failure::Refused),
+            },
             Err(Unsaved) => Outcome::Failed(Failure::Unsaved),
         };
+        self.buffers.wipe();
         if let Some(grant) = &mut self.grant {
             grant.finished(&outcome, now());
         }
@@ -295,20 +317,44 @@ impl<'a, S: GrantStore, R: FnMut(&mut [u8; 16])> Client<'a, S, R> {
         let _ = self.session.finished(turn, &outcome, sent_at, now());
     }
 
-    /// Shows the server the refresh token and its key.
-    async fn ask(&mut self) -> Outcome {
-        let Some(grant) = &self.grant else { return Outcome::Failed(Failure::Refused) };
-        let (token, key) = (grant.token().clone(), grant.retry_key().cloned());
-        let members = [("{\"refresh_token\":\"", token.as_str())];
-        let Ok(len) = self.write_auth("/api/auth/refresh", key.as_ref(), &members) else {
-            return Outcome::Failed(Failure::Refused);
+    /// Asks an authentication endpoint, and returns how long the answer is. **Then the buffers hold secrets.**
+    async fn ask(&mut self, question: Question<'_>) -> Result<usize, Error> {
+        let answer_len = match self.write_question(question) {
+            Ok(len) => self.exchange(len).await.map_err(Error::Failed),
+            Err(error) => Err(Error::NotWritten(error)),
         };
-        let outcome = match self.exchange(len).await {
-            Ok(len) => self.take_answer(len),
-            Err(failure) => Outcome::Failed(failure),
+        if answer_len.is_err() {
+            self.buffers.wipe();
+        }
+        answer_len
+    }
+
+    /// Writes what is asked into the message buffer, and returns its length.
+    fn write_question(&mut self, question: Question<'_>) -> Result<usize, NotWritten> {
+        let token = self.grant.as_ref().map_or("", |grant| grant.token().as_str());
+        let token_member = [("{\"refresh_token\":\"", token)];
+        let login_members;
+        let (path, members) = match question {
+            Question::LogIn { user, password } => {
+                login_members = [
+                    ("{\"username\":\"", user),
+                    ("\",\"password\":\"", password),
+                    ("\",\"delivery\":\"body", ""),
+                ];
+                ("/api/auth/login", &login_members[..])
+            }
+            Question::Refresh => ("/api/auth/refresh", &token_member[..]),
+            Question::LogOut => ("/api/auth/logout", &token_member[..]),
         };
-        self.wipe();
-        outcome
+        let retry_key = match question {
+            Question::Refresh => self.grant.as_ref().and_then(Grant::retry_key).map(RetryKey::as_str),
+            _ => None,
+        };
+        // Nothing is being received now.
+        let Buffers { receive, message, .. } = &mut *self.buffers;
+        let body = write_json(receive, members).ok_or(NotWritten::TooLong)?;
+        let request = http::Request { retry_key, ..http::Request::post(self.host, path, body) };
+        request.write(message).map(<[u8]>::len)
     }
 
     /// Writes a request with the access token into the message buffer, and returns its length.
@@ -319,34 +365,14 @@ impl<'a, S: GrantStore, R: FnMut(&mut [u8; 16])> Client<'a, S, R> {
         request.write(message).map(<[u8]>::len).map_err(Error::NotWritten)
     }
 
-    /// Writes a request to an authentication endpoint, with a body made of pairs: what stands before a value, and it.
-    fn write_auth(
-        &mut self,
-        path: &str,
-        key: Option<&RetryKey>,
-        members: &[(&str, &str)],
-    ) -> Result<usize, Error> {
-        // Nothing is being received now.
-        let Buffers { receive, message, .. } = &mut *self.buffers;
-        let written = write_json(receive, members).ok_or(NotWritten::TooLong).and_then(|body| {
-            let request = http::Request::post(self.host, path, body);
-            let request = http::Request { retry_key: key.map(RetryKey::as_str), ..request };
-            request.write(message).map(<[u8]>::len)
-        });
-        receive.zeroize();
-        written.map_err(Error::NotWritten)
-    }
-
     /// Sends what is in the message buffer, and returns how long the answer is that has taken its place.
     async fn exchange(&mut self, len: usize) -> Result<usize, Failure> {
         let Buffers { receive, send, message, .. } = &mut *self.buffers;
         let mut socket = TcpSocket::new(self.stack, receive, send);
         let attempt = converse(&mut socket, self.server, message, len);
-        let answer_len = with_timeout(TIMEOUT, attempt).await.unwrap_or(Err(Failure::Lost));
-        socket.abort();
-        // Until the other side has been told; if it cannot be, it finds out by itself.
-        let _ = with_timeout(Duration::from_secs(1), socket.flush()).await;
-        answer_len
+        // Nothing is closed: the socket goes, and the stack resets the connection when the other side next speaks, which
+        // with `Connection: close` is at once.
+        with_timeout(TIMEOUT, attempt).await.unwrap_or(Err(Failure::Lost))
     }
 
     fn answer(&self, len: usize) -> Option<Answer<'_>> {
@@ -378,13 +404,6 @@ impl<'a, S: GrantStore, R: FnMut(&mut [u8; 16])> Client<'a, S, R> {
         self.buffers.access_token.zeroize();
         // A store that cannot forget brings back a session that the server will refuse.
         let _ = self.store.save(None);
-    }
-
-    /// Messages of the authentication endpoints hold secrets.
-    fn wipe(&mut self) {
-        self.buffers.message.zeroize();
-        self.buffers.receive.zeroize();
-        self.buffers.send.zeroize();
     }
 }
 

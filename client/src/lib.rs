@@ -20,7 +20,7 @@
 //! |---|---|
 //! | `ureq` (default) | the blocking `Client` and its session stores, in a file and in memory |
 //! | `tls` | https; without it the client speaks plain http, and that to loopback hosts only |
-//! | `embassy-net` | the async `embassy::Client` of a microcontroller: no DNS, no TLS |
+//! | `embassy-net` | the async `embassy::Client` of a microcontroller: no DNS, no TLS; wants Rust 1.91 |
 //! | `cli` | the program `latchkey-client` |
 //!
 //! Without features there are the two machines, and HTTP in fixed buffers: [`http`].

@@ -23,6 +23,14 @@ impl Core {
     /// # Errors
     /// A sentence for whoever wants to have it tested.
     pub fn of(target: &str, emulator: &str) -> Result<Self, String> {
+        Self::all(target, emulator).map(|cores| cores[0])
+    }
+
+    /// Everywhere that the target's core can be taken from, one at least, or what to install.
+    ///
+    /// # Errors
+    /// A sentence for whoever wants to have it tested.
+    pub fn all(target: &str, emulator: &str) -> Result<Vec<Self>, String> {
         if !is_command(emulator) {
             return Err(format!(
                 "there is no {}: apt-get install qemu-system-arm qemu-system-misc",
@@ -32,16 +40,20 @@ impl Core {
         let listed =
             Command::new("rustc").args(["--print", "target-libdir", "--target", target]).output().ok();
         let folder = listed.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+        let mut cores = Vec::new();
         if folder.is_some_and(|folder| folder.is_dir()) {
-            return Ok(Core::Prebuilt);
+            cores.push(Core::Prebuilt);
         }
         if Path::new(DEBIAN_RUSTC).exists() && Path::new(DEBIAN_CORE).exists() && is_command("ld.lld") {
-            return Ok(Core::FromSource);
+            cores.push(Core::FromSource);
         }
-        Err(format!(
-            "there is no compiler for it: rustup target add {}, or apt-get install rustc-web rust-web-src lld",
-            target
-        ))
+        if cores.is_empty() {
+            return Err(format!(
+                "there is no compiler for it: rustup target add {}, or apt-get install rustc-web rust-web-src lld",
+                target
+            ));
+        }
+        Ok(cores)
     }
 
     /// A `cargo` for a crate beside this one that knows the target, and nothing of what it was itself started with.

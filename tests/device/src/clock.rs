@@ -1,6 +1,6 @@
 //! Time for embassy, in milliseconds, from the processor's own timer.
 
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use core::task::Waker;
 
 use cortex_m::peripheral::SYST;
@@ -8,29 +8,21 @@ use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::exception;
 use critical_section::Mutex;
 use embassy_time_driver::Driver;
-use embassy_time_queue_utils::Queue;
 
 /// The board's processor runs at 25 MHz.
 const CYCLES_PER_MILLI: u32 = 25_000;
 
-struct Millis {
-    now: Mutex<Cell<u64>>,
-    queue: Mutex<RefCell<Queue>>,
-}
+struct Millis(Mutex<Cell<u64>>);
 
-embassy_time_driver::time_driver_impl!(static MILLIS: Millis = Millis {
-    now: Mutex::new(Cell::new(0)),
-    queue: Mutex::new(RefCell::new(Queue::new())),
-});
+embassy_time_driver::time_driver_impl!(static MILLIS: Millis = Millis(Mutex::new(Cell::new(0))));
 
 impl Driver for Millis {
     fn now(&self) -> u64 {
-        critical_section::with(|cs| self.now.borrow(cs).get())
+        critical_section::with(|cs| self.0.borrow(cs).get())
     }
 
-    fn schedule_wake(&self, at: u64, waker: &Waker) {
-        critical_section::with(|cs| self.queue.borrow_ref_mut(cs).schedule_wake(at, waker));
-    }
+    /// There is nothing to schedule: whoever waits is asked again every millisecond.
+    fn schedule_wake(&self, _: u64, _: &Waker) {}
 }
 
 /// Lets time begin.
@@ -45,12 +37,9 @@ pub fn start(mut timer: SYST) {
 #[exception]
 fn SysTick() {
     critical_section::with(|cs| {
-        let now = MILLIS.now.borrow(cs);
+        let now = MILLIS.0.borrow(cs);
         now.set(now.get() + 1);
-        // Wakes what is due; the next tick asks again.
-        MILLIS.queue.borrow_ref_mut(cs).next_expiration(now.get());
     });
-    crate::lan9118::poll();
 }
 
 /// No interrupt is ever enabled but the timer's, which is not in this table: it can be as short as the linker lets it.
