@@ -75,6 +75,25 @@ test("signing out ends the session, here and everywhere", () =>
     await isThrownOut(second);
   }));
 
+test("no token is where a script of another page could find it", () =>
+  signedIn({ GRACE_SECS: 0 }, async ({ page, context }) => {
+    await press(page, "Expire now");
+    await press(page, "Ask who I am");
+    await page.getByText("again GET /api/me 200").waitFor();
+    await holdsNoToken(page);
+
+    // It would be noticed if it were: the refresh token in the document, an access token in the storage.
+    const [{ value }] = await context.cookies();
+    const plant = (token) => page.evaluate((token) => document.body.append(token), token);
+    await plant(value);
+    await assert.rejects(holdsNoToken(page), /the refresh token/);
+    await page.reload();
+    await isSignedIn(page);
+    await page.evaluate(() => localStorage.setItem("token", "eyJhbGciOiJIUzI1NiJ9.e30.AAAA"));
+    await assert.rejects(holdsNoToken(page), /an access token/);
+    await page.evaluate(() => localStorage.removeItem("token"));
+  }));
+
 test("a user disabled from the command line is thrown out with the next request", () =>
   signedIn({}, async ({ server, page }) => {
     server.run(["user", "add", "root", "--role", "admin", "--password-stdin"], PASSWORD);
