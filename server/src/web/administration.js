@@ -141,7 +141,6 @@ export function usersView(page) {
     }
 
     const closed = async () => {
-      if (!session.user) return;
       await list.again();
       (table.querySelector(`[data-user="${user.id}"]`) ?? document.querySelector("#view-users h1")).focus();
       say(farewell);
@@ -150,7 +149,7 @@ export function usersView(page) {
     element("managing-title").textContent = name;
     describe(user);
     managing.showModal();
-    managing.addEventListener("close", () => attempt(closed), { once: true });
+    managing.addEventListener("close", () => session.user && attempt(closed), { once: true });
   }
 
   function showLink(name, { code, expires }) {
