@@ -57,7 +57,7 @@ export function usersView(page) {
     attempt,
     (after) => session.json(USERS + query({ search: search.value, after, limit: PAGE_LEN })),
     ({ users }) =>
-      fill(table, ["Name", "Role", "State", "Sessions", "Added", ""], users.map(row), "Nobody of that name."),
+      fill(table, ["Name", "Role", "State", "Sessions", "Added", "Action"], users.map(row), "Nobody of that name."),
   );
   const badges = ({ role, disabled }) => [
     role === "admin" ? badge("administrator") : badge("user"),
@@ -192,7 +192,7 @@ export function allSessionsView(page) {
     ({ sessions }) =>
       fill(
         element("all-sessions"),
-        ["User", "Device", "Address", "Signed in", "Last refresh", ""],
+        ["User", "Device", "Address", "Signed in", "Last refresh", "Action"],
         sessions.map(row),
         "No sessions.",
       ),

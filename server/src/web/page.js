@@ -78,10 +78,12 @@ function enter() {
 /** Leaves nothing of what was seen to whoever comes next. */
 function clear() {
   cycle.clear();
-  document.querySelectorAll("table").forEach((table) => table.replaceChildren(table.caption));
+  emptyTables(document);
   document.querySelectorAll("figure, #matches, dialog h2[tabindex]").forEach((place) => place.replaceChildren());
   document.querySelectorAll("[type=search]").forEach((input) => (input.value = ""));
 }
+
+const emptyTables = (place) => place.querySelectorAll("table").forEach((table) => table.replaceChildren(table.caption));
 
 function show(name) {
   shown = name;
@@ -94,6 +96,7 @@ function show(name) {
   document.title = `${heading.textContent} · Latchkey`;
   (views[name] ? heading : section.querySelector("input")).focus({ preventScroll: true });
   scrollTo(0, 0);
+  emptyTables(section);
   if (views[name]?.enter) return attempt(views[name].enter);
 }
 
