@@ -13,6 +13,7 @@ import {
   press,
   rows,
   says,
+  seen,
   shownLink,
   signedIn,
   signIn,
@@ -146,6 +147,22 @@ test("a role is given and taken, sessions are ended, a user is deleted, and the 
     await press(page, "Delete");
     await press(page, "Delete alice");
     await says(page, "The last administrator has to stay one.");
+  }));
+
+test("an administrator is thrown out of a dialog too, and leaves nothing of what was seen", () =>
+  signedIn({}, async ({ server, page }) => {
+    server.run(["user", "add", "bob", "--password-stdin"], PASSWORD);
+    await go(page, "Audit");
+    await rows(page, "audit");
+    await go(page, "Users");
+    await page.getByLabel("Search by name").fill("bo");
+    await press(page, "Manage bob");
+    server.run(["session", "revoke-all", "--user", "alice"]);
+    await press(page, "Disable");
+    await isThrownOut(page);
+    assert.equal(await page.getByRole("dialog").count(), 0);
+    assert.ok(!(await seen(page)).includes("bob"));
+    assert.equal(await page.locator("#user-search").inputValue(), "");
   }));
 
 test("users are found by a part of their name, and turned by the page", () =>

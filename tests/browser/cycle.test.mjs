@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isSignedIn, press, signedIn } from "./fixture.mjs";
+import { isSignedIn, press, says, signedIn } from "./fixture.mjs";
 
 const EXPIRIES = 10;
 
@@ -67,6 +67,23 @@ test("requests at the same moment share one refresh", () =>
     await page.evaluate(() => [1, 2, 3, 4].forEach(() => document.getElementById("ask").click()));
     await page.getByText("again GET /api/me 200").nth(3).waitFor();
     assert.equal(refreshes, 1);
+  }));
+
+test("an answer that comes after the sign-out disturbs nobody", () =>
+  signedIn({}, async ({ page, context }) => {
+    let release;
+    const released = new Promise((resolve) => (release = resolve));
+    await context.route("**/api/me", (route) => released.then(() => route.continue()));
+    await press(page, "Ask who I am");
+    await press(page, "Sign out");
+    await says(page, "You are signed out.");
+    await page.locator("#sign-in [name=password]").fill("half a passw");
+    const late = page.waitForResponse("**/api/me");
+    release();
+    await (await late).finished();
+    await says(page, "You are signed out.");
+    assert.equal(await page.locator("#sign-in [name=password]").inputValue(), "half a passw");
+    assert.equal(await page.locator("#timeline li").count(), 0);
   }));
 
 /** Counts how often a tab's requests met an expired token. */

@@ -2,7 +2,7 @@
 
 import { badge, button, element, fill, make, moment, onSubmit } from "./dom.js";
 
-const COLUMNS = ["Device", "Address", "Signed in", "Last refresh", "Ends", ""];
+const COLUMNS = ["Device", "Address", "Signed in", "Last refresh", "Ends", "Action"];
 
 export function sessionsView({ session, attempt, say }) {
   let others = [];

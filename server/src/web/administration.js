@@ -57,7 +57,7 @@ export function usersView(page) {
     attempt,
     (after) => session.json(USERS + query({ search: search.value, after, limit: PAGE_LEN })),
     ({ users }) =>
-      fill(table, ["Name", "Role", "State", "Sessions", "Added", ""], users.map(row), "Nobody of that name."),
+      fill(table, ["Name", "Role", "State", "Sessions", "Added", "Action"], users.map(row), "Nobody of that name."),
   );
   const badges = ({ role, disabled }) => [
     role === "admin" ? badge("administrator") : badge("user"),
@@ -141,7 +141,6 @@ export function usersView(page) {
     }
 
     const closed = async () => {
-      if (!session.user) return;
       await list.again();
       (table.querySelector(`[data-user="${user.id}"]`) ?? document.querySelector("#view-users h1")).focus();
       say(farewell);
@@ -150,7 +149,7 @@ export function usersView(page) {
     element("managing-title").textContent = name;
     describe(user);
     managing.showModal();
-    managing.addEventListener("close", () => attempt(closed), { once: true });
+    managing.addEventListener("close", () => session.user && attempt(closed), { once: true });
   }
 
   function showLink(name, { code, expires }) {
@@ -193,7 +192,7 @@ export function allSessionsView(page) {
     ({ sessions }) =>
       fill(
         element("all-sessions"),
-        ["User", "Device", "Address", "Signed in", "Last refresh", ""],
+        ["User", "Device", "Address", "Signed in", "Last refresh", "Action"],
         sessions.map(row),
         "No sessions.",
       ),

@@ -20,7 +20,7 @@ export function cycleView({ session, attempt }) {
     session.expireNow();
     draw();
   });
-  setInterval(() => keepAsking.checked && session.user && ask(), ASK_EVERY_MS);
+  setInterval(() => keepAsking.checked && !element("view-session").hidden && ask(), ASK_EVERY_MS);
   setInterval(draw, DRAW_EVERY_MS);
 
   function draw() {
@@ -36,7 +36,10 @@ export function cycleView({ session, attempt }) {
 
   /** Takes in what the session tells: everything sent for one wish stands in one line of the timeline. */
   function note({ kind, exchange, method, path, status, ms, expiresInSecs, rotated }) {
-    const line = lineOf(exchange);
+    const line = timeline.querySelector(`[data-exchange="${exchange}"]`) ?? (kind === "request" && newLine(exchange));
+    if (kind === "token") lifeMs = expiresInSecs * 1000;
+    // What is answered late may have no line any more.
+    if (!line) return;
     const steps = line.lastChild;
     if (kind === "request") {
       const isRepeated = [...steps.children].some((step) => step.dataset.what === method + path);
@@ -50,16 +53,13 @@ export function cycleView({ session, attempt }) {
       const kindOfStatus = status === 0 || status >= 400 ? "bad" : "good";
       step.lastChild.replaceWith(badge(status || "no answer", kindOfStatus), ` ${ms.toFixed(0)} ms `);
     } else {
-      lifeMs = expiresInSecs * 1000;
       const also = rotated ? ", refresh token rotated" : "";
       steps.lastChild.append(make("small", {}, `new access token for ${expiresInSecs} s${also}`));
       draw();
     }
   }
 
-  function lineOf(exchange) {
-    const known = timeline.querySelector(`[data-exchange="${exchange}"]`);
-    if (known) return known;
+  function newLine(exchange) {
     const now = make("span", { class: "hint" }, new Date().toLocaleTimeString());
     const line = make("li", { "data-exchange": exchange }, now, make("ol"));
     timeline.prepend(line);

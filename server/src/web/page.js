@@ -37,6 +37,8 @@ async function attempt(action) {
     await action();
   } catch (error) {
     if (error instanceof SignedOut) {
+      // What is answered late must not disturb who is typing a password already.
+      if (shown === "sign-in" && !session.user) return;
       enter();
       const name = session.user?.name;
       say(name ? `Another tab has signed in as ${name}.` : `${error.message}. Please sign in.`, true);
@@ -67,11 +69,21 @@ function enter() {
   element("name").textContent = user?.name ?? "";
   element("role").hidden = !isAdmin;
   document.querySelectorAll("[data-admin]").forEach((link) => (link.hidden = !isAdmin));
-  if (!user) cycle.clear();
+  if (!user) clear();
   const name = location.hash.slice(1);
   const link = document.querySelector(`#views a[href="#${CSS.escape(name)}"]:not([hidden])`);
   show(user ? (link ? name : "session") : "sign-in");
 }
+
+/** Leaves nothing of what was seen to whoever comes next. */
+function clear() {
+  cycle.clear();
+  emptyTables(document);
+  document.querySelectorAll("figure, #matches, dialog h2[tabindex]").forEach((place) => place.replaceChildren());
+  document.querySelectorAll("[type=search]").forEach((input) => (input.value = ""));
+}
+
+const emptyTables = (place) => place.querySelectorAll("table").forEach((table) => table.replaceChildren(table.caption));
 
 function show(name) {
   shown = name;
@@ -84,6 +96,7 @@ function show(name) {
   document.title = `${heading.textContent} · Latchkey`;
   (views[name] ? heading : section.querySelector("input")).focus({ preventScroll: true });
   scrollTo(0, 0);
+  emptyTables(section);
   if (views[name]?.enter) return attempt(views[name].enter);
 }
 
