@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::{Event, Log, Occurrence};
 use crate::clock::{Clock, format_unix_secs};
 use crate::command::{self, NewUser};
-use crate::day::{Day, LastDay};
+use crate::day::{Day, Hour};
 use crate::entropy;
 use crate::hasher::Hasher;
 use crate::keys::{KeyFileError, KeyRing, Keys};
@@ -24,7 +24,7 @@ use crate::user::{Name, NameError, PasswordHash, Role, User, UserId};
 
 /// A command.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
     /// Adds a user.
     AddUser {
@@ -355,9 +355,12 @@ pub struct Stats {
     pub sessions: u64,
     /// Bytes of the store's file.
     pub store_bytes: u64,
-    /// The last day, if a server runs.
-    #[serde(flatten)]
-    pub last_day: Option<LastDay>,
+    /// The second of Unix time from which on there are numbers, if a server runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// The last 24 hours, the one under way last; none where no server runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hours: Vec<Hour>,
 }
 
 impl Stats {
@@ -369,7 +372,8 @@ impl Stats {
         let (users, sessions) = store.read(|reads| Ok((reads.user_count()?, reads.session_count()?)))?;
         // Gone only for the moment in which another takes its place.
         let store_bytes = std::fs::metadata(store.path()).map_or(0, |file| file.len());
-        Ok(Self { users, sessions, store_bytes, last_day: day.map(|day| day.last(now)) })
+        let (since, hours) = day.map(|day| (day.since().as_secs(), day.hours(now))).unzip();
+        Ok(Self { users, sessions, store_bytes, since, hours: hours.unwrap_or_default() })
     }
 }
 

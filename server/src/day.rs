@@ -27,15 +27,6 @@ pub struct Hour {
     pub reused: u32,
 }
 
-/// The last 24 hours, the one under way last.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct LastDay {
-    /// The second of Unix time from which on there are numbers.
-    pub since: u64,
-    /// The hours, 24 of them.
-    pub hours: Vec<Hour>,
-}
-
 /// The ring of hours; each has the place of its number.
 #[derive(Debug)]
 pub struct Day {
@@ -69,8 +60,13 @@ impl Day {
         *counted = counted.saturating_add(1);
     }
 
-    /// What happened until `now`.
-    pub fn last(&self, now: UnixMillis) -> LastDay {
+    /// From when on there are numbers.
+    pub fn since(&self) -> UnixMillis {
+        self.since
+    }
+
+    /// The last 24 hours until `now`, the one under way last.
+    pub fn hours(&self, now: UnixMillis) -> Vec<Hour> {
         let hours = self.hours.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = start_of_hour(now.as_secs());
         let hour = |hours_ago| {
@@ -78,7 +74,7 @@ impl Day {
             let known = hours[place_of(start)];
             if known.start == start { known } else { Hour { start, ..Hour::default() } }
         };
-        LastDay { since: self.since.as_secs(), hours: (0..HOURS).rev().map(hour).collect() }
+        (0..HOURS).rev().map(hour).collect()
     }
 }
 
@@ -104,14 +100,14 @@ mod tests {
         day.count(Count::Rotated, EIGHT.plus_secs(3599));
         day.count(Count::Rotated, EIGHT.plus_secs(3600));
         day.count(Count::Connected, EIGHT);
-        let hours = day.last(EIGHT.plus_secs(3600)).hours;
+        let hours = day.hours(EIGHT.plus_secs(3600));
         let eight = Hour { start: EIGHT.as_secs(), signed_in: 1, refreshed: 1, ..Hour::default() };
         let nine = Hour { start: eight.start + 3600, refreshed: 1, ..Hour::default() };
         assert_eq!(hours[22..], [eight, nine]);
         assert!(hours[..22].iter().all(|hour| *hour == Hour { start: hour.start, ..Hour::default() }));
 
-        assert_eq!(day.last(EIGHT.plus_secs(23 * 3600)).hours[0], eight);
-        let a_day_later = day.last(EIGHT.plus_secs(24 * 3600)).hours;
+        assert_eq!(day.hours(EIGHT.plus_secs(23 * 3600))[0], eight);
+        let a_day_later = day.hours(EIGHT.plus_secs(24 * 3600));
         assert_eq!(a_day_later[0], nine);
         assert_eq!(a_day_later[23], Hour { start: eight.start + 86_400, ..Hour::default() });
     }
@@ -121,7 +117,7 @@ mod tests {
         let day = Day::starting_at(EIGHT);
         day.count(Count::Reused, EIGHT);
         day.count(Count::Throttled, EIGHT.plus_secs(86_400));
-        let newest = day.last(EIGHT.plus_secs(86_400)).hours[23];
+        let newest = day.hours(EIGHT.plus_secs(86_400))[23];
         assert_eq!(newest, Hour { start: EIGHT.as_secs() + 86_400, refused: 1, ..Hour::default() });
     }
 }

@@ -170,3 +170,25 @@ fn bodies_that_are_none_are_refused() {
         server.send(Request::post(path).json(&body)).assert_refused(400, "bad_request", "none");
     }
 }
+
+#[test]
+fn strangers_who_guess_codes_keep_nobody_from_using_theirs() {
+    let guess = |server: &Server, path: &str, body: Value| {
+        for number in 0..10 {
+            let from = latchkey_tests::http::loopback(9, number);
+            server.send(Request::post(path).json(&body).from(from)).assert_refused(
+                403,
+                "invalid_code",
+                "none",
+            );
+        }
+    };
+    let server = Setup::new(SERVER).start();
+    let code = "AAAAAAAAAAAAAAAAAAAAAA";
+    guess(&server, "/api/setup", json!({"code": code, "username": "mallory", "password": PASSWORD}));
+    assert_eq!(set_up(&server, &server.set_up_code(), "root", PASSWORD).status, 200);
+
+    let (server, root) = server_with_root_and_alice();
+    guess(&server, "/api/auth/reset", json!({"username": "alice", "code": code, "new": OTHER_PASSWORD}));
+    assert_eq!(reset(&server, "alice", &reset_code(&server, &root, "alice"), OTHER_PASSWORD).status, 204);
+}

@@ -134,11 +134,22 @@ const ROUTES: &[Route] = &[
     ("/metrics", &[(Method::Get, Lane::Reads, watch::metrics)]),
     ("/openapi.json", &[(Method::Get, Lane::Reads, |_, _| Ok(web::openapi().into()))]),
     ("/", &[(Method::Get, Lane::Reads, |_, _| Ok(web::page().into()))]),
-    ("/page.js", &[(Method::Get, Lane::Reads, |_, _| Ok(web::page_script().into()))]),
-    ("/session.js", &[(Method::Get, Lane::Reads, |_, _| Ok(web::session_module().into()))]),
+    ("/page.js", SCRIPT),
+    ("/session.js", SCRIPT),
+    ("/dom.js", SCRIPT),
+    ("/cycle.js", SCRIPT),
+    ("/account.js", SCRIPT),
+    ("/administration.js", SCRIPT),
+    ("/picture.js", SCRIPT),
     ("/style.css", &[(Method::Get, Lane::Reads, |_, _| Ok(web::style().into()))]),
     ("/icon.svg", &[(Method::Get, Lane::Reads, |_, _| Ok(web::icon().into()))]),
 ];
+
+/// What answers for each script of the page.
+const SCRIPT: &[(Method, Lane, Handler)] = &[(Method::Get, Lane::Reads, |_, request| {
+    let script = web::script(request.path).ok_or(Code::NotFound)?;
+    Ok(script.into())
+})];
 
 /// Every endpoint of ours: its path and method.
 pub fn endpoints() -> impl Iterator<Item = (&'static str, Method)> {

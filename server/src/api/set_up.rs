@@ -28,7 +28,8 @@ struct SetUpBody {
 /// `POST /api/setup`: adds the first administrator, who is signed in with it.
 pub(super) fn set_up(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let body: SetUpBody = request.json()?;
-    app.check_code(request, "", &body.code, (!app.store.read(Reads::has_users)?).then_some(Purpose::SetUp))?;
+    let is_open = !app.store.read(Reads::has_users)?;
+    app.check_code(request, &body.code, is_open.then_some(Purpose::SetUp))?;
     let name: Name =
         body.username.parse().map_err(|error| Problem::new(Code::BadRequest, format!("{error}")))?;
     let password_hash = app.new_hash(&name, &body.password)?;
@@ -77,10 +78,9 @@ pub(super) fn reset(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
         Ok(name) => app.store.read(|reads| reads.user_named(name))?,
         Err(_) => None,
     };
-    let account = name.as_ref().map_or(body.username.as_str(), Name::folded);
-    let purpose =
-        named.as_ref().map(|(user, record)| Purpose::Reset { user: *user, epoch: record.auth_epoch });
-    app.check_code(request, account, &body.code, purpose)?;
+    // Of an unknown user a code is looked at as well, so that the time tells nothing; there is none for id 0.
+    let (user, epoch) = named.as_ref().map_or((UserId(0), 0), |(user, record)| (*user, record.auth_epoch));
+    app.check_code(request, &body.code, Some(Purpose::Reset { user, epoch }))?;
     let (Ok(name), Some((id, user))) = (name, named) else { return Err(Code::InvalidCode.into()) };
 
     let password_hash = app.new_hash(&name, &body.new)?;
@@ -99,15 +99,18 @@ pub(super) fn reset(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
 }
 
 impl App {
-    /// Refuses a code that is none for `purpose`, or for nothing; throttled as a password is.
+    /// Refuses a code that is none for `purpose`, or for nothing.
+    ///
+    /// Throttled by address only: nobody guesses a code, but strangers' failures that counted for the account would keep
+    /// its owner out.
     fn check_code(
         &self,
         request: &Request<'_>,
-        account: &str,
         code: &Password,
         purpose: Option<Purpose>,
     ) -> Result<(), Problem> {
-        let counted = self.throttled(Attempt { account, address: request.client, is_at_home: false })?;
+        let (address, account) = (request.client, request.client.to_string());
+        let counted = self.throttled(Attempt { account: &account, address, is_at_home: false })?;
         let now = self.clock.now();
         let keys = self.keys.current();
         let is_right = std::str::from_utf8(code.as_bytes())

@@ -1,30 +1,33 @@
-// The page: signs in, shows who you are, and lets you watch the token expire and be refreshed.
+// The page's wiring: which view is shown, who is signed in, and what to say when something goes wrong.
 
-import { Refused, Session, SignedOut } from "./session.js";
+import { passwordView, sessionsView } from "./account.js";
+import { allSessionsView, auditView, usersView } from "./administration.js";
+import { cycleView } from "./cycle.js";
+import { element, onSubmit } from "./dom.js";
+import { Refused, Session, SignedOut, Unreachable } from "./session.js";
 
-const TIMELINE_LEN_MAX = 40;
-const ASK_EVERY_MS = 2000;
-const DRAW_EVERY_MS = 200;
+const ONE_TIME_CODE = /^#(setup|reset)=([\w-]+)$/;
 
-const element = (id) => document.getElementById(id);
-const session = new Session({ watch: note });
-let lifeMs = 0; // of the access token when it was issued, for the bar
+const session = new Session({ watch: (event) => cycle.note(event) });
+const page = { session, attempt, say };
+const cycle = cycleView(page);
+const views = {
+  session: cycle,
+  sessions: sessionsView(page),
+  password: passwordView(page),
+  users: usersView(page),
+  "all-sessions": allSessionsView(page),
+  audit: auditView(page),
+};
+let shown = null; // the name of the view that is seen
+let code = null; // the one-time code of the address, which stands nowhere else
 
-function show(isSignedIn) {
-  element("sign-in").hidden = isSignedIn;
-  element("signed-in").hidden = !isSignedIn;
-  if (isSignedIn) {
-    element("name").textContent = session.user.name;
-    element("role").textContent = session.user.role === "admin" ? "(administrator)" : "";
-  } else {
-    element("timeline").replaceChildren();
-    element("keep-asking").checked = false;
-    element("username").focus();
-  }
-}
-
-function say(text) {
-  element("message").textContent = text;
+/** Says something where the user is: in the dialog that is open, or on the page. */
+function say(text, isError = false) {
+  const message = [...document.querySelectorAll("dialog[open] .message, main > .message")].at(-1);
+  document.querySelectorAll(".message").forEach((other) => (other.textContent = ""));
+  message.classList.toggle("error", isError);
+  message.textContent = text;
 }
 
 /** Runs one action of the user, and turns what goes wrong into words. */
@@ -34,67 +37,134 @@ async function attempt(action) {
     await action();
   } catch (error) {
     if (error instanceof SignedOut) {
-      show(false);
-      say(`${error.message}. Please sign in.`);
+      // What is answered late must not disturb who is typing a password already.
+      if (shown === "sign-in" && !session.user) return;
+      enter();
+      const name = session.user?.name;
+      say(name ? `Another tab has signed in as ${name}.` : `${error.message}. Please sign in.`, true);
     } else if (error instanceof Refused) {
-      say(error.message);
+      say(sentence(error), true);
+    } else if (error instanceof Unreachable) {
+      say(`${error.message}.${session.user ? " You are still signed in." : ""}`, true);
     } else {
-      say("The server cannot be reached. You are still signed in.");
+      say("The page made a mistake. Please reload it.", true);
+      throw error;
     }
   }
 }
 
-function note(event) {
-  if (event.kind === "token") {
-    lifeMs = event.expiresInSecs * 1000;
-    return addLine(`new access token for ${event.expiresInSecs} s${event.rotated ? ", refresh token rotated" : ""}`);
-  }
-  if (event.kind === "answer") addLine(`${event.method} ${event.path} → ${event.status}`, event.status);
+function sentence({ message, retryAfterSecs }) {
+  const wait = retryAfterSecs ? ` Try again in ${retryAfterSecs} s.` : "";
+  return `${message[0].toUpperCase()}${message.slice(1)}.${wait}`;
 }
 
-function addLine(text, status) {
-  const line = document.createElement("li");
-  line.textContent = text;
-  if (status === 401) line.classList.add("refused");
-  element("timeline").prepend(line);
-  while (element("timeline").children.length > TIMELINE_LEN_MAX) element("timeline").lastChild.remove();
+/** Shows who is signed in, and the view of the address. */
+function enter() {
+  const { user } = session;
+  const isAdmin = user?.role === "admin";
+  document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
+  // What was typed, passwords above all, goes with the view.
+  [...document.forms].forEach((form) => form.reset());
+  element("who").hidden = element("views").hidden = !user;
+  element("name").textContent = user?.name ?? "";
+  element("role").hidden = !isAdmin;
+  document.querySelectorAll("[data-admin]").forEach((link) => (link.hidden = !isAdmin));
+  if (!user) clear();
+  const name = location.hash.slice(1);
+  const link = document.querySelector(`#views a[href="#${CSS.escape(name)}"]:not([hidden])`);
+  show(user ? (link ? name : "session") : "sign-in");
 }
 
-function draw() {
-  const remaining = session.remainingMs;
-  element("remaining").value = lifeMs ? remaining / lifeMs : 0;
-  element("seconds").textContent = remaining ? `${Math.ceil(remaining / 1000)} s left` : "expired";
+/** Leaves nothing of what was seen to whoever comes next. */
+function clear() {
+  cycle.clear();
+  emptyTables(document);
+  document.querySelectorAll("figure, #matches, dialog h2[tabindex]").forEach((place) => place.replaceChildren());
+  document.querySelectorAll("[type=search]").forEach((input) => (input.value = ""));
 }
 
-const ask = () => attempt(() => session.fetch("/api/me"));
+const emptyTables = (place) => place.querySelectorAll("table").forEach((table) => table.replaceChildren(table.caption));
 
-element("sign-in").addEventListener("submit", (event) => {
-  event.preventDefault();
-  attempt(async () => {
-    await session.signIn(element("username").value, element("password").value);
-    element("password").value = "";
-    show(true);
-  });
+function show(name) {
+  shown = name;
+  document.querySelectorAll("main > section").forEach((section) => (section.hidden = section.id !== `view-${name}`));
+  document
+    .querySelectorAll("#views a")
+    .forEach((link) => (link.ariaCurrent = link.hash === `#${name}` ? "page" : null));
+  const section = element(`view-${name}`);
+  const heading = section.querySelector("h1");
+  document.title = `${heading.textContent} · Latchkey`;
+  (views[name] ? heading : section.querySelector("input")).focus({ preventScroll: true });
+  scrollTo(0, 0);
+  emptyTables(section);
+  if (views[name]?.enter) return attempt(views[name].enter);
+}
+
+/** Takes a one-time code out of the address, so that neither history nor a bookmark keeps it, and shows its form. */
+function takeCode() {
+  const found = ONE_TIME_CODE.exec(location.hash);
+  if (!found) return false;
+  history.replaceState(null, "", location.pathname);
+  code = found[2];
+  say("");
+  show(found[1]);
+  return true;
+}
+
+/** Shows the passwords of a form, or hides them. */
+function reveal(form, isShown) {
+  form.querySelectorAll("[autocomplete$=password]").forEach((input) => (input.type = isShown ? "text" : "password"));
+}
+
+onSubmit(element("sign-in"), attempt, async ({ username, password }) => {
+  await session.signIn(username, password);
+  enter();
 });
-element("ask").addEventListener("click", ask);
-element("expire").addEventListener("click", () => session.expireNow());
-element("sign-out").addEventListener("click", () =>
+onSubmit(element("setup"), attempt, async (chosen) => {
+  await session.signInWith("/api/setup", { code, ...chosen });
+  code = null;
+  enter();
+});
+onSubmit(element("reset"), attempt, async (chosen) => {
+  await session.post("/api/auth/reset", { code, ...chosen });
+  code = null;
+  enter();
+  if (!session.user) element("sign-in").elements.username.value = chosen.username;
+  say("The password is set. It signs you in from now on.");
+});
+/** Ends sessions, this one among them, and shows the sign-in. */
+const leave = (end, words) => () =>
   attempt(async () => {
-    await session.signOut();
-    show(false);
-    say("You are signed out.");
-  }),
+    await end();
+    enter();
+    say(words);
+  });
+element("sign-out").addEventListener(
+  "click",
+  leave(() => session.signOut(), "You are signed out."),
 );
-element("sign-out-everywhere").addEventListener("click", () =>
-  attempt(async () => {
-    await session.signOutEverywhere();
-    show(false);
-    say("You are signed out everywhere.");
-  }),
+element("sign-out-everywhere").addEventListener(
+  "click",
+  leave(() => session.signOutEverywhere(), "You are signed out everywhere."),
 );
+element("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  element("content").focus();
+});
+document.addEventListener("click", ({ target }) => target.closest("[data-closes]") && target.closest("dialog").close());
+document.addEventListener(
+  "change",
+  ({ target }) => target.matches("[data-reveals]") && reveal(target.form, target.checked),
+);
+document.addEventListener("reset", ({ target }) => reveal(target, false));
+element("adding").addEventListener("close", () => element("add").reset());
+addEventListener("hashchange", () => {
+  if (takeCode()) return;
+  const isView = location.hash.slice(1) in views;
+  if (isView && session.user) enter();
+});
 
-setInterval(draw, DRAW_EVERY_MS);
-setInterval(() => element("keep-asking").checked && ask(), ASK_EVERY_MS);
-
-if (session.mayResume) await attempt(() => session.resume());
-show(session.user !== null);
+if (!takeCode()) {
+  if (session.mayResume) await attempt(() => session.resume());
+  if (shown === null) enter();
+}
