@@ -63,7 +63,9 @@ fn cases(token: &str) -> Vec<Case> {
         case("compact", "compacted from", Object),
         case("stats", "session records", Object),
         case("check", "LATCHKEY_GRACE_SECS", Object),
-        case("completions bash", "latchkey", Object),
+        case("completions bash", "complete -F _latchkey", Object),
+        case("completions fish", "complete -c latchkey", Object),
+        case("completions zsh", "#compdef latchkey", Object),
     ]
 }
 

@@ -102,7 +102,7 @@ enum Command {
     Completions {
         /// Which shell
         #[arg(value_enum)]
-        shell: clap_complete::Shell,
+        shell: completions::Shell,
     },
     /// Read the settings, verify key file and store, report, change nothing
     Check,
