@@ -7,4 +7,5 @@ pub mod chaos;
 pub mod client;
 pub mod http;
 pub mod refresher;
+pub mod rules;
 pub mod server;

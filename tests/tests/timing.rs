@@ -14,12 +14,10 @@ use latchkey::store::{self, Store};
 use latchkey::time::UnixMillis;
 use latchkey::user::{Name, PasswordHash, Role, UserId};
 use latchkey_tests::http::{Connection, Request, loopback};
+use latchkey_tests::rules::{Z_MAX, deviate};
 use latchkey_tests::server::{PASSWORD, Server, Setup, program_to_measure};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_server-under-test");
-
-/// A normal deviate beyond this on either side has a probability of 1e-4.
-const Z_MAX: f64 = 3.89;
 
 /// What is attempted, and the status it gets.
 struct Kind {
@@ -132,18 +130,6 @@ impl Random {
         }
         order
     }
-}
-
-/// The rank sum of Mann and Whitney as a normal deviate: how surely `ours` are shorter or longer than `theirs`.
-///
-/// Ranks do not care how far off the one is that was interrupted. Rounds are interleaved, so a machine that is slow
-/// for a while slows all kinds.
-fn deviate(ours: &[f64], theirs: &[f64]) -> f64 {
-    let (n, m) = (ours.len() as f64, theirs.len() as f64);
-    let wins =
-        |one: f64| theirs.iter().map(|&other| f64::from(one > other) + f64::from(one == other) / 2.0).sum();
-    let u: f64 = ours.iter().map(|&one| -> f64 { wins(one) }).sum();
-    (u - n * m / 2.0) / (n * m * (n + m + 1.0) / 12.0).sqrt()
 }
 
 fn median(times: &[f64]) -> f64 {
