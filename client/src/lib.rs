@@ -71,6 +71,8 @@ pub use crate::outcome::{Failure, Outcome};
 pub use crate::session::{
     HOLD_MAX_SECS, RETRY_AFTER_MAX_SECS, Request, Session, Step, TAKE_OVER_SECS, TRIES_MAX, Turn, Verdict,
 };
+#[cfg(all(fuzzing, feature = "ureq"))]
+pub use crate::ureq::fuzzing;
 #[cfg(feature = "ureq")]
 pub use crate::ureq::{
     AccessToken, AddressError, Builder, Client, Clock, DamagedRecord, Error, Event, FileStore, Identity,

@@ -16,7 +16,12 @@ fuzz_target!(|bytes: &[u8]| {
     let longer = [bytes, b"more"].concat();
     assert_eq!(Answer::parse(&longer), Ok(Parsed::Whole(answer)));
     if let Some(problem) = answer.problem() {
-        assert!(problem.code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'));
+        assert!(
+            problem
+                .code
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        );
     }
     same_members(answer.body);
 });
@@ -30,7 +35,8 @@ fn same_members(json: &[u8]) {
             None | Some(Value::Unread) => {}
             Some(Value::Text(text)) => assert_eq!(value.as_str(), Some(text)),
             Some(Value::Other(text)) => {
-                let other: serde_json::Value = serde_json::from_str(text).expect("serde_json has read it before");
+                let other: serde_json::Value =
+                    serde_json::from_str(text).expect("serde_json has read it before");
                 assert_eq!(&other, value);
             }
         }

@@ -1,5 +1,8 @@
 //! What the fuzz targets share: a key, a time, room for the longest token, and a tiny_http server that reads requests.
 
+pub mod commands;
+pub mod server;
+
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::{self, Receiver};

@@ -19,6 +19,9 @@ const WAITING_PER_SLOT: usize = 4;
 /// Most memory a stored hash may ask for, in KiB. Ours ask for 19,456; more is a damaged record or an attack.
 const MEMORY_KIB_MAX: u32 = 64 << 10;
 
+/// Most passes a stored hash may ask for. Ours ask for 5 at most; billions would keep a slot for days.
+const PASSES_MAX: u32 = 16;
+
 /// Bytes of the hash itself, and of the salt.
 const HASH_LEN: usize = 32;
 const SALT_LEN: usize = 16;
@@ -30,6 +33,9 @@ pub enum Profile {
     Standard,
     /// 7 MiB, 5 passes: the same strength for devices with little memory.
     LowMemory,
+    /// As little as argon2 can do, for the fuzz targets.
+    #[cfg(fuzzing)]
+    Least,
 }
 
 impl Profile {
@@ -37,6 +43,8 @@ impl Profile {
         let (memory_kib, passes) = match self {
             Self::Standard => (19_456, 2),
             Self::LowMemory => (7_168, 5),
+            #[cfg(fuzzing)]
+            Self::Least => (8, 1),
         };
         Params::new(memory_kib, passes, 1, Some(HASH_LEN)).expect("the OWASP parameters are in range")
     }
@@ -185,6 +193,7 @@ impl Stored {
         let (salt, output) = (phc.salt?, phc.hash?);
         let runs = phc.algorithm == ARGON2ID_IDENT
             && params.m_cost() <= MEMORY_KIB_MAX
+            && params.t_cost() <= PASSES_MAX
             && output.len() == HASH_LEN
             && salt.len() >= argon2::MIN_SALT_LEN;
         runs.then(|| Self { params, salt: salt.to_vec(), output })

@@ -365,6 +365,12 @@ fn keyed(secret: &[u8; 32]) -> HmacSha256 {
     HmacSha256::new_from_slice(secret).expect("HMAC accepts keys of any length")
 }
 
+/// What a key file reads as, written again; `None` when it is refused. For the fuzz targets.
+#[cfg(fuzzing)]
+pub fn rewritten(text: &str) -> Option<Zeroizing<String>> {
+    parse(text).ok().map(|masters| file_text(&masters))
+}
+
 /// Why the key file was refused; its text says what to do.
 #[derive(Debug)]
 pub struct KeyFileError {

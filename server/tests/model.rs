@@ -4,19 +4,18 @@
 // A test that cannot go on says where, which is what a panic does; clippy spares only functions marked as tests.
 #![allow(clippy::unwrap_used)]
 
+mod plain;
+
 use std::collections::HashMap;
 
 use latchkey::command::{self, NewUser, SignIn};
-use latchkey::session::{
-    Decision, Declined, EndReason, Policy, Presented, Repetition, RetryKey, Rotation, SessionId,
-};
+use latchkey::session::{Presented, RetryKey, SessionId};
 use latchkey::store::Store;
 use latchkey::time::UnixMillis;
 use latchkey::user::{PasswordHash, Role, UserId};
+use plain::{POLICY, Plain, in_words};
 use proptest::prelude::*;
 
-const GRACE_SECS: u64 = 30;
-const POLICY: Policy = Policy { grace_secs: GRACE_SECS, inactivity_secs: 500, lifetime_secs: 2000 };
 const USERS: u8 = 2;
 const SESSIONS: u8 = 3;
 
@@ -61,79 +60,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..60)
 }
 
-/// All there is to know of a session, kept the long way: every rotation with its time and its key.
-struct Plain {
-    user: u8,
-    began: u64,
-    /// The generation and the retry key of each rotation, oldest first, and when it was.
-    rotations: Vec<(u32, u8, u64)>,
-    is_over: bool,
-}
-
-impl Plain {
-    fn current(&self) -> u32 {
-        self.rotations.last().expect("the log-in counts as one").0
-    }
-
-    /// The key that the rotation to `generation` was asked with; 0 is none.
-    fn key_of(&self, generation: u32) -> u8 {
-        self.rotations.iter().find(|rotation| rotation.0 == generation).map_or(0, |rotation| rotation.1)
-    }
-
-    /// What the protocol says in words, row by row.
-    fn expected(&self, token: u32, key: u8, now: u64, is_user_fine: bool) -> &'static str {
-        let last_time = self.rotations.last().expect("the log-in counts as one").2;
-        let current = self.current();
-        if self.is_over {
-            "session ended"
-        } else if now - last_time >= POLICY.inactivity_secs || now - self.began >= POLICY.lifetime_secs {
-            "expired"
-        } else if !is_user_fine {
-            "revoked"
-        } else if token > current {
-            "rotated, healed"
-        } else if token == current {
-            if now - last_time < GRACE_SECS {
-                "the same token"
-            } else if key != 0 && key == self.key_of(current) {
-                "retry key reused"
-            } else {
-                "rotated"
-            }
-        } else if token + 1 == current && now - last_time < GRACE_SECS {
-            "the same child, concurrent"
-        } else if token + 1 == current && key != 0 && key == self.key_of(current) {
-            "the same child, retried"
-        } else if token + 2 == current && key != 0 && key == self.key_of(current - 1) {
-            "superseded"
-        } else {
-            "reused"
-        }
-    }
-}
-
-fn in_words(decision: &Decision) -> &'static str {
-    match decision {
-        Decision::Rotate(_, Rotation::Current) => "rotated",
-        Decision::Rotate(_, Rotation::Ahead) => "rotated, healed",
-        Decision::Repeat(Repetition::Unrotated) => "the same token",
-        Decision::Repeat(Repetition::Concurrent) => "the same child, concurrent",
-        Decision::Repeat(Repetition::Retried) => "the same child, retried",
-        Decision::Decline(Declined::RetryKeyReused) => "retry key reused",
-        Decision::Decline(Declined::Superseded) => "superseded",
-        Decision::End(EndReason::Gone) => "session ended",
-        Decision::End(EndReason::Expired) => "expired",
-        Decision::End(EndReason::Revoked) => "revoked",
-        Decision::End(EndReason::Reused) => "reused",
-    }
-}
-
 fn id_of(user: u8) -> UserId {
     UserId(u64::from(user) + 1)
 }
 
 fn user_of(session: u8) -> u8 {
     session % USERS
+}
+
+fn end_all_of(user: u8, plain: &mut HashMap<u8, Plain>) {
+    let all = plain.iter_mut().filter(|(session, _)| user_of(**session) == user);
+    all.for_each(|(_, known)| known.is_over = true);
 }
 
 fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
@@ -179,8 +116,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 prop_assert_eq!(opened.is_some(), !is_disabled[usize::from(user)]);
                 if opened.is_some() {
                     ids.insert(session, id);
-                    let rotations = vec![(1, 0, now)];
-                    plain.insert(session, Plain { user, began: now, rotations, is_over: false });
+                    plain.insert(session, Plain::begun(now));
                 }
             }
             Step::Refresh { session, behind, key } => {
@@ -196,7 +132,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                         command::refresh(writes, id, presented, [127, 0, 0, 1].into(), at, &POLICY)
                     })
                     .unwrap();
-                let expected = known.expected(token, key, now, !is_disabled[usize::from(known.user)]);
+                let expected = known.expected(token, key, now, !is_disabled[usize::from(user_of(session))]);
                 let answered = in_words(&refreshed.decision);
                 // A dead session that was tidied away may have been dead for another reason; dead it is.
                 let is_dead = |words| ["session ended", "expired", "revoked"].contains(&words);
@@ -204,12 +140,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     answered == expected || is_dead(answered) && is_dead(expected),
                     "{answered}, not {expected}"
                 );
-                match expected {
-                    "rotated" => known.rotations.push((known.current() + 1, key, now)),
-                    "rotated, healed" => known.rotations = vec![(token, 0, now), (token + 1, key, now)],
-                    "expired" | "revoked" | "reused" => known.is_over = true,
-                    _ => {}
-                }
+                known.take(expected, token, key, now);
                 if !known.is_over {
                     let record = store.read(|reads| reads.session(id)).unwrap().expect("it lives");
                     prop_assert_eq!(record.generation, known.current());
@@ -226,7 +157,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::EndAll { user } => {
                 store.write(move |writes| command::end_all_sessions(writes, id_of(user), at)).unwrap();
-                plain.values_mut().filter(|known| known.user == user).for_each(|known| known.is_over = true);
+                end_all_of(user, &mut plain);
             }
             Step::Disable { user, disabled } => {
                 let event = latchkey::audit::Event::UserDisabled;
@@ -238,7 +169,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     })
                     .unwrap();
                 is_disabled[usize::from(user)] = disabled;
-                plain.values_mut().filter(|known| known.user == user).for_each(|known| known.is_over = true);
+                end_all_of(user, &mut plain);
             }
         }
     }

@@ -270,13 +270,30 @@ impl Server {
 }
 
 impl Drop for Server {
+    /// Ends the server, and fails the test if its log tells a secret.
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             // It may have ended by itself, which is what some tests are about.
             let _ = child.kill();
             let _ = child.wait();
         }
+        if !thread::panicking()
+            && let Ok(log) = fs::read_to_string(self.log_path())
+        {
+            assert_eq!(secret_in(&log), None, "the log tells a secret");
+        }
     }
+}
+
+/// Fewest characters of base64url in a row that can only be a token, a key or a hash; a session's handle has 22.
+const SECRET_LEN_MIN: usize = 40;
+
+/// What looks like a secret in a text: the password of all tests, a hash, or whatever is as long as a token or a key.
+pub fn secret_in(text: &str) -> Option<&str> {
+    let is_base64url = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+    let words = text.split(|character| !is_base64url(character));
+    let known = [PASSWORD, "$argon2"].into_iter().find(|secret| text.contains(secret));
+    known.or_else(|| words.into_iter().find(|word| word.len() >= SECRET_LEN_MIN))
 }
 
 /// Runs a command to its end with `input` on its standard input; one that does not end fails the test.
@@ -288,7 +305,13 @@ pub fn finish(command: &mut Command, input: &str) -> Output {
     let stdout = read_in_the_background(child.stdout.take().unwrap());
     let stderr = read_in_the_background(child.stderr.take().unwrap());
     let status = wait_patiently(&mut child);
-    Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+    let output = Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() };
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(secret_in(&complaint), None, "a complaint tells a secret");
+    // A password, a token: no command says again what it was handed in secret.
+    let is_told = |line: &str| line.len() >= 8 && complaint.contains(line);
+    assert!(!input.lines().any(is_told), "a complaint repeats its input: {complaint}");
+    output
 }
 
 /// What a command printed, which has to have succeeded.

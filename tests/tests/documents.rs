@@ -66,3 +66,105 @@ fn the_architecture_is_read_in_one_sitting() {
     let lines = document("ARCHITECTURE.md").lines().count();
     assert!(lines <= 140, "{lines} lines");
 }
+
+/// The requirements of a section of ASVS 5.0.0: chapters 3, 6, 7, 9 and 10.
+const ASVS_SECTIONS: [(&str, u8); 29] = [
+    ("3.1", 1),
+    ("3.2", 3),
+    ("3.3", 5),
+    ("3.4", 8),
+    ("3.5", 8),
+    ("3.6", 1),
+    ("3.7", 5),
+    ("6.1", 3),
+    ("6.2", 12),
+    ("6.3", 8),
+    ("6.4", 6),
+    ("6.5", 8),
+    ("6.6", 4),
+    ("6.7", 2),
+    ("6.8", 4),
+    ("7.1", 3),
+    ("7.2", 4),
+    ("7.3", 2),
+    ("7.4", 5),
+    ("7.5", 3),
+    ("7.6", 2),
+    ("9.1", 3),
+    ("9.2", 4),
+    ("10.1", 2),
+    ("10.2", 3),
+    ("10.3", 5),
+    ("10.4", 16),
+    ("10.5", 5),
+    ("10.6", 2),
+];
+
+/// The requirements that a row of `tests/asvs.md` is about: `3.7.2`, or all of `3.7.2–3.7.3`.
+fn requirements(row: &str) -> Vec<String> {
+    let numbers = row.trim_start_matches("| ").split(" |").next().unwrap();
+    let (first, last) = numbers.split_once('–').unwrap_or((numbers, numbers));
+    let split = |number: &str| {
+        number.rsplit_once('.').map(|(section, place)| (section.to_owned(), place.parse::<u8>()))
+    };
+    let (Some((section, Ok(first))), Some((_, Ok(last)))) = (split(first), split(last)) else {
+        return Vec::new();
+    };
+    (first..=last).map(|place| format!("{section}.{place}")).collect()
+}
+
+#[test]
+fn every_requirement_of_five_chapters_of_asvs_is_answered_once() {
+    let trace = document("tests/asvs.md");
+    let answered: Vec<_> =
+        trace.lines().filter(|line| line.starts_with("| ")).flat_map(requirements).collect();
+    let sections = ASVS_SECTIONS.into_iter().chain([("10.7", 3)]);
+    for (section, count) in sections {
+        for place in 1..=count {
+            let number = format!("{section}.{place}");
+            assert_eq!(answered.iter().filter(|answer| **answer == number).count(), 1, "{number}");
+        }
+    }
+    for row in trace.lines().filter(|line| line.starts_with("| ") && !requirements(line).is_empty()) {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let [_, number, verdict, how, shown_by, _] = cells[..] else { panic!("{row}") };
+        assert!(["yes", "in part", "**no**", "n/a"].contains(&verdict), "{number}: {verdict}");
+        let needs_a_test = ["yes", "in part"].contains(&verdict) && !how.starts_with("see ");
+        assert!(!needs_a_test || !shown_by.is_empty(), "{number} is not shown");
+        assert!(verdict == "yes" || !how.is_empty(), "{number} is not argued");
+    }
+}
+
+#[test]
+fn the_tests_that_documents_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut code = String::new();
+    for folder in ["server", "client", "token-core", "tests/tests"] {
+        read_rust(&root.join(folder), &mut code);
+    }
+    for (name, fewest) in [("tests/asvs.md", 100), ("SECURITY.md", 20)] {
+        let document = document(name);
+        let words = document.split('`').skip(1).step_by(2);
+        // A test is a sentence; other names in these documents have fewer words.
+        let tests: Vec<_> =
+            words.filter(|word| word.matches('_').count() > 3 && !word.starts_with("LATCHKEY_")).collect();
+        assert!(tests.len() >= fewest, "{name} names {} tests", tests.len());
+        for test in tests {
+            assert!(
+                code.contains(&format!("fn {test}()")) || code.contains(&format!("fn {test}(\n")),
+                "{name}: {test}"
+            );
+        }
+    }
+}
+
+fn read_rust(folder: &Path, code: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_rust(&path, code);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            code.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}

@@ -6,6 +6,8 @@ mod client;
 mod clock;
 mod error;
 mod event;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod message;
 mod origin;
 mod refresh;

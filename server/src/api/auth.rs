@@ -15,6 +15,7 @@ use crate::metrics::Count;
 use crate::password::Password;
 use crate::problem::{Code, Problem};
 use crate::session::{Decision, Declined, EndReason, Presented, Repetition, Rotation, Session, SessionId};
+use crate::store::StoreError;
 use crate::throttle::{Attempt, Counted, Wait};
 use crate::time::UnixMillis;
 use crate::user::{NAME_LEN_MAX, Name, Role, User, UserId};
@@ -234,7 +235,7 @@ pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Answer
     if body.current.is_too_long() {
         return Err(Problem::bad_request("the current password is too long"));
     }
-    let name: Name = principal.user.name.parse().expect("a stored name is valid");
+    let name: Name = principal.user.name.parse().map_err(|_| StoreError::damaged())?;
     let is_at_home = principal.session.address == request.client.to_canonical();
     let attempt = Attempt { account: Some(name.folded()), address: request.client, is_at_home };
     let counted = app.throttled(attempt)?;

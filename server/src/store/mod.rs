@@ -5,6 +5,8 @@
 
 mod backup;
 mod codec;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod overlay;
 mod replacement;
 mod tables;

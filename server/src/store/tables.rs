@@ -142,11 +142,11 @@ impl Head {
         self.seal == key.seal(self.next, &self.mac)
     }
 
-    fn to_bytes(self) -> Vec<u8> {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
         [self.next.to_be_bytes().as_slice(), &self.mac, &[self.kid], &self.seal].concat()
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (next, rest) = bytes.split_first_chunk()?;
         let (mac, rest) = rest.split_first_chunk()?;
         let (&kid, seal) = rest.split_first()?;
