@@ -43,7 +43,9 @@ int main(int argc, char **argv) {
         return refuse("the token has expired, or never does");
     if (!is(text(claims, "iss"), argv[1])) return refuse("the token is from another issuer");
     if (!is(text(claims, "aud"), argv[2])) return refuse("the token is for another audience");
-    printf("%s %s\n", text(claims, "sub"), text(claims, "role"));
+    const char *user = text(claims, "sub"), *role = text(claims, "role");
+    if (!user || !role || !text(claims, "sid")) return refuse("the token does not say who it is about");
+    printf("%s %s\n", user, role);
     json_decref(claims);
     cjose_jws_release(jws);
     cjose_jwk_release(key);

@@ -34,6 +34,9 @@ func main() {
 	)
 	refuseIf(err)
 	claims := token.Claims.(jwt.MapClaims)
+	if claims["sub"] == nil || claims["sid"] == nil {
+		refuseIf(fmt.Errorf("the token does not say who it is about"))
+	}
 	fmt.Println(claims["sub"], claims["role"])
 }
 

@@ -25,7 +25,7 @@ const WAITING_MAX: usize = 1024;
 pub enum Event {
     /// A user signed in.
     SignedIn = 1,
-    /// A log-in was refused; a user is named if there is one of that name.
+    /// A log-in or a one-time code was refused; a user is named if there is one of that name.
     SignInRefused = 2,
     /// A session was signed out by its owner.
     SignedOut = 3,

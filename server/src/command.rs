@@ -209,6 +209,16 @@ pub fn change_password(
     Ok(true)
 }
 
+/// Whether the session that asks for something still lives, and its user still administers: a command may have waited
+/// behind the one that ended that.
+pub fn still_administers(writes: &Writes<'_>, actor: Actor, now: UnixMillis) -> Result<bool, StoreError> {
+    let (session, user) = (writes.session(actor.session)?, writes.user(actor.session.user())?);
+    let both = session.zip(user);
+    Ok(both.is_some_and(|(session, user)| {
+        user.role == Role::Admin && session.end_reason(Some(&user), now).is_none()
+    }))
+}
+
 /// A user to be.
 #[derive(Debug)]
 pub struct NewUser {
@@ -369,4 +379,54 @@ pub fn end_every_session(writes: &mut Writes<'_>) -> Result<(), StoreError> {
         writes.put_user(id, &user)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    const POLICY: Policy = Policy { grace_secs: 0, inactivity_secs: 100, lifetime_secs: 1000 };
+    const ROOT: UserId = UserId(1);
+
+    /// Whether root, who has signed in at 0, still administers at `now` after `change`.
+    fn administers_after(
+        now: UnixMillis,
+        change: impl FnOnce(&mut Writes<'_>, SessionId) -> Result<(), StoreError> + Send + 'static,
+    ) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store"), |_| {}).unwrap();
+        let session = SessionId::new(ROOT, [7; 8]);
+        let address = [127, 0, 0, 1].into();
+        store
+            .write(move |writes| {
+                let name: Name = "root".parse().expect("a name");
+                let password_hash = PasswordHash(String::new());
+                let new = NewUser { id: ROOT, name, role: Role::Admin, password_hash };
+                let user = add_user(writes, new, None, UnixMillis(0))?.expect("the store is empty");
+                writes
+                    .put_session(session, &Session::begin(&user, 1, address, "", UnixMillis(0), &POLICY))?;
+                change(writes, session)?;
+                still_administers(writes, Actor { session, address }, now)
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn whoever_is_no_administrator_any_more_commands_nothing_any_more() {
+        let now = UnixMillis(1000);
+        let change = |change: fn(&mut User)| {
+            administers_after(now, move |writes, _| {
+                change_user(writes, ROOT, Event::RoleChanged, None, now, change).map(drop)
+            })
+        };
+        assert!(administers_after(now, |_, _| Ok(())));
+        assert!(!change(|user| user.role = Role::User));
+        assert!(!change(|user| user.disabled = true));
+        assert!(!change(|_| {}), "every session has ended");
+        assert!(!administers_after(now, |writes, session| writes.delete_session(session)));
+        assert!(!administers_after(now, move |writes, _| delete_user(writes, ROOT, None, now).map(drop)));
+        assert!(administers_after(UnixMillis(99_999), |_, _| Ok(())));
+        assert!(!administers_after(UnixMillis(100_000), |_, _| Ok(())), "the session has expired");
+    }
 }

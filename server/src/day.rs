@@ -19,9 +19,9 @@ pub struct Hour {
     pub start: u64,
     /// Log-ins.
     pub signed_in: u32,
-    /// Refreshes, repeated ones included.
+    /// Refreshes that handed out a refresh token, also one that had been handed out before.
     pub refreshed: u32,
-    /// Log-ins that were refused or throttled.
+    /// Passwords and one-time codes that were refused or throttled.
     pub refused: u32,
     /// Sessions ended because a spent refresh token was presented.
     pub reused: u32,

@@ -23,7 +23,7 @@ counts! {
     Answered4xx = "answers_4xx_total", "Answers with a status of 4xx";
     Answered5xx = "answers_5xx_total", "Answers with a status of 5xx";
     SignedIn = "log_ins_total", "Log-ins that succeeded";
-    SignInRefused = "log_ins_refused_total", "Log-ins with a wrong name or password";
+    SignInRefused = "log_ins_refused_total", "Log-ins with a wrong name or password, and one-time codes that were none";
     Throttled = "log_ins_throttled_total", "Log-ins turned away because too many had failed";
     Rotated = "refreshes_rotated_total", "Refreshes that handed out a new refresh token";
     Concurrent = "refreshes_concurrent_total", "Refreshes answered with the token of another one within the grace period";

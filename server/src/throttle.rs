@@ -38,8 +38,9 @@ const SETS: usize = 1024;
 /// Who tries to sign in.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
-    /// The name, case-folded if it is a name at all.
-    pub account: &'a str,
+    /// The name, case-folded if it is a name at all; `None` for a one-time code, which nobody can guess: were a name's
+    /// failures counted, strangers could keep its owner from using theirs.
+    pub account: Option<&'a str>,
     /// Where the attempt comes from.
     pub address: IpAddr,
     /// Whether a session of this account lives at this address: then strangers' failures do not count against it.
@@ -94,7 +95,10 @@ impl Throttle {
     pub fn begin(&self, attempt: Attempt<'_>, now: UnixMillis) -> Result<Counted, Wait> {
         let network = network_of(attempt.address);
         let home = attempt.is_at_home.then_some(network);
-        let account = self.key(("account", attempt.account, home));
+        let account = match attempt.account {
+            Some(name) => self.key(("account", name, home)),
+            None => self.key(("code", network)),
+        };
         let address = self.key(("address", network));
         self.table().begin(account, address, now)
     }
@@ -205,7 +209,7 @@ mod tests {
     const START: UnixMillis = UnixMillis(1_000_000_000_000);
 
     fn from(account: &str, last: u8) -> Attempt<'_> {
-        Attempt { account, address: [203, 0, 113, last].into(), is_at_home: false }
+        Attempt { account: Some(account), address: [203, 0, 113, last].into(), is_at_home: false }
     }
 
     /// Fails as often as it may without waiting, and returns how often that was and the wait then.
@@ -229,6 +233,17 @@ mod tests {
         let from_everywhere = |n: u16| from("alice", n as u8);
         assert_eq!(exhaust(&throttle, from_everywhere, START), (FREE_PER_ACCOUNT, Wait(1)));
         assert!(throttle.begin(from("bob", 1), START).is_ok());
+    }
+
+    #[test]
+    fn codes_count_for_the_network_they_come_from_and_for_no_name() {
+        let throttle = Throttle::default();
+        let code = |last| Attempt { account: None, ..from("", last) };
+        exhaust(&throttle, |_| from("203.0.113.1", 2), START);
+        exhaust(&throttle, |_| from("", 3), START);
+        assert!(throttle.begin(code(1), START).is_ok());
+        assert_eq!(exhaust(&throttle, |_| code(1), START), (FREE_PER_ACCOUNT - 1, Wait(1)));
+        assert!(throttle.begin(code(4), START).is_ok());
     }
 
     #[test]
@@ -314,8 +329,10 @@ mod tests {
         for n in 0..100_000_u32 {
             let [_, a, b, c] = n.to_be_bytes();
             let name = format!("name-{n}");
-            let _ = throttle
-                .begin(Attempt { account: &name, address: [10, a, b, c].into(), is_at_home: false }, START);
+            let _ = throttle.begin(
+                Attempt { account: Some(&name), address: [10, a, b, c].into(), is_at_home: false },
+                START,
+            );
         }
         assert!(throttle.begin(from("alice", 1), START).is_err());
         assert_eq!(throttle.table().0.len(), SETS * WAYS, "and the table has not grown");

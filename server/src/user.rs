@@ -113,6 +113,12 @@ impl Name {
     }
 }
 
+/// A name, or a part of one, as names are compared: NFC, case-folded, NFC again.
+pub fn folded(text: &str) -> String {
+    let composed: String = text.nfc().collect();
+    caseless::default_case_fold_str(&composed).nfc().collect()
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
@@ -128,7 +134,7 @@ impl FromStr for Name {
             return Err(NameError::Empty);
         }
         // Folding can lengthen a name (`ß` becomes `ss`), and both forms have to fit their record.
-        let folded: String = caseless::default_case_fold_str(&shown).nfc().collect();
+        let folded = folded(&shown);
         if shown.len().max(folded.len()) > NAME_LEN_MAX {
             return Err(NameError::TooLong);
         }

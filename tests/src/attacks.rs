@@ -183,7 +183,7 @@ impl Attack {
                 (self.run)(target.address);
                 over.store(true, Ordering::Release);
             });
-            while !over.load(Ordering::Acquire) {
+            loop {
                 let start = Instant::now();
                 match good_request(target.address) {
                     Ok(()) => report.answered += 1,
@@ -191,6 +191,10 @@ impl Attack {
                 }
                 report.slowest = report.slowest.max(start.elapsed());
                 report.peak = report.peak.max(Usage::of(target.pid));
+                // Looked at last: an attack may be over before this thread has run at all.
+                if over.load(Ordering::Acquire) {
+                    break;
+                }
                 thread::sleep(Duration::from_millis(20));
             }
         });

@@ -47,6 +47,9 @@ fn an_invalid_token_is_not_made_good_by_a_cookie() {
     let alice = server.login("alice");
     let both = verify().bearer("x.y.z").field("Cookie", &server.cookie(&alice.refresh));
     server.send(both).assert_refused(401, "invalid_token", "refresh");
+    let of_the_service =
+        verify().field("Authorization", "Basic YTpi").field("Cookie", &server.cookie(&alice.refresh));
+    assert_eq!(server.send(of_the_service).status, 204, "credentials for the service are not for us");
 }
 
 #[test]

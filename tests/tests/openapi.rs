@@ -46,6 +46,11 @@ fn it_names_every_code_at_its_status() {
         expected.entry(code.status().to_string()).or_default().insert(code.as_str());
     }
     let responses = document["components"]["responses"].as_object().unwrap();
+    let operations = document["paths"].as_object().unwrap().values();
+    let operations = operations.flat_map(|path| path.as_object().unwrap().values());
+    let used: BTreeSet<_> =
+        operations.flat_map(|operation| operation["responses"].as_object().unwrap().keys()).collect();
+    assert!(responses.keys().all(|status| used.contains(status)), "{used:?}");
     for (status, codes) in expected {
         let described = responses[&status]["description"].as_str().unwrap();
         let is_code = |word: &&str| word.contains('_') || Code::ALL.iter().any(|code| code.as_str() == *word);

@@ -59,98 +59,146 @@ fn start_service() -> u16 {
 }
 
 /// The example with the ports of this test.
-fn example(name: &str, latchkey: u16, service: u16, proxy: u16) -> String {
+fn example(name: &str, ports: [(&str, u16); 4]) -> String {
     let text = fs::read_to_string(Path::new(EXAMPLES).join(name)).unwrap();
-    let ports = [("8080", latchkey), ("9000", service), ("8088", proxy)];
     // Numbers of ports that are free could be one another's.
-    let marked =
-        ports.iter().fold(text, |text, (port, _)| text.replace(&format!(":{port}"), &format!(":<{port}>")));
+    let marked = ports.iter().fold(text, |text, (port, _)| text.replace(port, &format!("<{port}>")));
     ports.iter().fold(marked, |text, (port, free)| text.replace(&format!("<{port}>"), &free.to_string()))
 }
 
-/// Latchkey and a service behind a proxy.
+/// Latchkey and a service, both behind a proxy.
 struct Stack {
     server: Server,
-    proxy: SocketAddr,
+    latchkey: SocketAddr,
+    service: SocketAddr,
     _running: Running,
 }
 
 impl Stack {
     /// Starts it; `start` gets the example, and a folder.
     fn start(name: &str, start: impl FnOnce(String, &Path) -> Command) -> Self {
-        let port = free_port();
+        let (latchkey, service) = (free_port(), free_port());
         let server = Setup::new(SERVER)
-            .with("PUBLIC_URL", format!("http://localhost:{port}"))
+            .with("PUBLIC_URL", format!("http://localhost:{latchkey}"))
             .with("TRUSTED_PROXIES", "127.0.0.1")
             .start();
         server.add_user("alice");
-        let example = example(name, server.address().port(), start_service(), port);
+        let behind = [("8080", server.address().port()), ("9000", start_service())];
+        let [first, second] = behind;
+        let example = example(name, [first, second, ("8088", latchkey), ("8089", service)]);
         let mut command = start(example, server.folder());
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let stack = Self { server, proxy: (Ipv4Addr::LOCALHOST, port).into(), _running: Running(child) };
+        let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let stack = Self { server, latchkey: at(latchkey), service: at(service), _running: Running(child) };
         let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(stack.proxy).is_err() {
+        while TcpStream::connect(stack.latchkey).is_err() || TcpStream::connect(stack.service).is_err() {
             assert!(Instant::now() < deadline, "{name}: the proxy does not listen");
             thread::sleep(Duration::from_millis(10));
         }
         stack
     }
 
-    fn send(&self, request: Request) -> Answer {
-        request.send(self.proxy)
+    /// Asks the service, through the proxy.
+    fn ask(&self, request: Request) -> Answer {
+        request.send(self.service)
+    }
+
+    fn cookie(&self, token: &str) -> String {
+        format!("latchkey-dev-{}={token}", self.latchkey.port())
+    }
+
+    /// What the service saw of a request that has to get through, in lower case.
+    fn seen(&self, request: Request) -> String {
+        let answer = self.ask(request);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body.to_ascii_lowercase()
     }
 }
 
 fn protects_a_service(stack: &Stack) {
-    let cookie_of = |token: &str| format!("latchkey-dev-{}={token}", stack.proxy.port());
-
-    let refused = stack.send(Request::get("/app/hello"));
+    let refused = stack.ask(Request::get("/hello"));
     assert_eq!(refused.status, 401, "{refused:?}");
     assert!(
         refused.field("www-authenticate").is_some_and(|challenge| challenge.starts_with("Bearer")),
         "{refused:?}"
     );
-    assert_eq!(stack.send(Request::get("/app/hello").bearer("x.y.z")).status, 401);
-    let made_up = Request::get("/app/hello").field("X-Auth-User", "1").field("X-Auth-Role", "admin");
-    assert_eq!(stack.send(made_up).status, 401);
+    assert_eq!(stack.ask(Request::get("/hello").bearer("x.y.z")).status, 401);
+    let made_up = Request::get("/hello").field("X-Auth-User", "1").field("X-Auth-Role", "admin");
+    assert_eq!(stack.ask(made_up).status, 401);
 
-    let answer = stack.send(Request::login("alice", PASSWORD));
-    assert_eq!(answer.status, 200, "Latchkey's own API is there: {answer:?}");
+    let answer = Request::login("alice", PASSWORD).send(stack.latchkey);
+    assert_eq!(answer.status, 200, "{answer:?}");
     let alice = Tokens::from(&answer);
+    says_who_it_is_and_nothing_else(stack, &alice);
+    hands_the_service_no_token(stack, &alice);
 
-    for with_other_cookies in ["{}", "{}; theme=dark", "theme=dark; {}", "a=b; {}; theme=dark"] {
-        let cookies = with_other_cookies.replace("{}", &cookie_of(&alice.refresh));
-        let request = Request::get("/app/hello?x=1")
-            .field("Cookie", &cookies)
-            .field("X-Auth-User", "0000000000000001")
-            .field("X-Auth-Name", "root")
-            .field("X-Auth-Role", "admin");
-        let seen = stack.send(request);
-        assert_eq!(seen.status, 200, "{seen:?}");
-        let seen = seen.body.to_ascii_lowercase();
-        assert!(seen.starts_with("get /app/hello?x=1\n"), "{seen}");
-        assert!(seen.contains("x-auth-name: alice\n") && seen.contains("x-auth-role: user\n"), "{seen}");
-        assert_eq!(seen.matches("x-auth-").count(), 3, "and none that the client made up: {seen}");
-        assert!(!seen.contains(&alice.refresh.to_ascii_lowercase()), "{seen}");
-        assert!(!seen.contains("latchkey-dev"), "{seen}");
-        assert_eq!(seen.contains("theme=dark"), cookies.contains("theme=dark"), "{seen}");
-    }
-
-    let by_token =
-        stack.send(Request::post("/app/things").bearer(&alice.access).body("text/plain", "a thing"));
-    assert_eq!(by_token.status, 200, "{by_token:?}");
-    let seen = by_token.body.to_ascii_lowercase();
-    assert!(seen.contains("x-auth-name: alice\n") && !seen.contains("authorization"), "{seen}");
-
-    let other_site = Request::post("/app/things")
-        .field("Cookie", &cookie_of(&alice.refresh))
+    let other_site = Request::post("/things")
+        .field("Cookie", &stack.cookie(&alice.refresh))
         .field("Origin", "https://evil.example")
         .field("Sec-Fetch-Site", "same-site");
-    assert_eq!(stack.send(other_site).status, 403);
+    assert_eq!(stack.ask(other_site).status, 403);
+    let script_of_the_service = Request::post("/api/auth/refresh")
+        .field("Cookie", &stack.cookie(&alice.refresh))
+        .field("Origin", &format!("http://localhost:{}", stack.service.port()))
+        .field("Sec-Fetch-Site", "same-site");
+    script_of_the_service.send(stack.latchkey).assert_refused(403, "cross_site", "none");
 
     assert!(stack.server.run(&["user", "disable", "alice"]).status.success());
-    let thrown_out = stack.send(Request::get("/app/hello").field("Cookie", &cookie_of(&alice.refresh)));
+    let thrown_out = stack.ask(Request::get("/hello").field("Cookie", &stack.cookie(&alice.refresh)));
     assert_eq!(thrown_out.status, 401);
+}
+
+/// Whatever the client makes up, in whatever spelling, and whatever it asks not to be passed on.
+fn says_who_it_is_and_nothing_else(stack: &Stack, alice: &Tokens) {
+    for (name, value) in [
+        ("X-Auth-User", "0000000000000001"),
+        ("x-auth-name", "root"),
+        ("X-Auth-Role", "admin"),
+        ("X_Auth_User", "0000000000000001"),
+        ("X-Auth_Role", "admin"),
+        ("X-Forwarded-For", "6.6.6.6"),
+        ("Connection", "close, X-Auth-User, X-Auth-Name, X-Auth-Role"),
+    ] {
+        let request =
+            Request::get("/hello?x=1").field("Cookie", &stack.cookie(&alice.refresh)).field(name, value);
+        let seen = stack.seen(request);
+        assert!(seen.starts_with("get /hello?x=1\n"), "{seen}");
+        assert!(
+            seen.contains("x-auth-name: alice\n") && seen.contains("x-auth-role: user\n"),
+            "{name}: {seen}"
+        );
+        let about_whom = seen.lines().filter(|line| line.starts_with("x-auth") || line.starts_with("x_auth"));
+        assert_eq!(about_whom.count(), 3, "{name}: {seen}");
+        assert!(!seen.contains("6.6.6.6"), "{seen}");
+    }
+    let by_token = Request::post("/things").bearer(&alice.access).body("text/plain", "a thing");
+    assert!(stack.seen(by_token).contains("x-auth-name: alice\n"));
+}
+
+/// Wherever the cookie stands among others.
+fn hands_the_service_no_token(stack: &Stack, alice: &Tokens) {
+    for around in [
+        "{}",
+        "{}; theme=dark",
+        "theme=dark; {}",
+        "theme=dark;{}",
+        "a=b; {}; theme=dark",
+        "theme=dark;\t{}",
+        "latchkey-dev-1=x; {}; theme=dark",
+        "__Host-latchkey=x; {}",
+        "{}; latchkey-dev-1=x",
+    ] {
+        let cookies = around.replace("{}", &stack.cookie(&alice.refresh));
+        let seen = stack.seen(Request::get("/").field("Cookie", &cookies));
+        assert!(!seen.contains(&alice.refresh.to_ascii_lowercase()), "{around}: {seen}");
+        assert_eq!(seen.contains("theme=dark"), cookies.contains("theme=dark"), "{seen}");
+    }
+    // A doubled one is refused by Latchkey, which nginx turns into an error of its own.
+    let twice = format!("{0}; {0}", stack.cookie(&alice.refresh));
+    assert!(stack.ask(Request::get("/").field("Cookie", &twice)).status >= 400);
+    let many = "a=1; ".repeat(600) + "theme=dark";
+    let seen = stack.seen(Request::get("/").bearer(&alice.access).field("Cookie", &many));
+    assert!(seen.contains("theme=dark") && !seen.contains("authorization"), "{seen}");
 }
 
 #[test]

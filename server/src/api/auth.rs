@@ -106,7 +106,7 @@ pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
         Err(_) => None,
     };
     let attempt = Attempt {
-        account: name.as_ref().map_or(body.username.as_str(), Name::folded),
+        account: Some(name.as_ref().map_or(body.username.as_str(), Name::folded)),
         address: request.client,
         is_at_home: app.is_at_home(named.as_ref(), request)?,
     };
@@ -237,7 +237,7 @@ pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Answer
     }
     let name: Name = principal.user.name.parse().map_err(|_| StoreError::damaged())?;
     let is_at_home = principal.session.address == request.client.to_canonical();
-    let attempt = Attempt { account: name.folded(), address: request.client, is_at_home };
+    let attempt = Attempt { account: Some(name.folded()), address: request.client, is_at_home };
     let counted = app.throttled(attempt)?;
     let verified = principal.user.password_hash;
     let is_right = app.hasher.verify(&body.current, Some(&verified));

@@ -1,7 +1,6 @@
 //! The guard of protected endpoints: an access token that is valid, of a session that lives, of a user who may.
 
 use super::{App, Request};
-use crate::audit::Actor;
 use crate::problem::{Code, Problem};
 use crate::session::{Session, SessionId};
 use crate::time::UnixMillis;
@@ -18,13 +17,6 @@ pub struct Principal {
     pub user: User,
     /// When that was so.
     pub now: UnixMillis,
-}
-
-impl Principal {
-    /// Who did what this principal asks for, for the audit log.
-    pub(super) fn actor(&self, request: &Request<'_>) -> Actor {
-        Actor { session: self.id, address: request.client }
-    }
 }
 
 impl App {
@@ -54,7 +46,7 @@ impl App {
 }
 
 /// The token of an `Authorization` field (RFC 6750 §2.1); the scheme's case does not matter (RFC 9110 §11.1).
-fn bearer_token(authorization: &str) -> Option<&str> {
+pub(super) fn bearer_token(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }

@@ -35,7 +35,7 @@ impl fmt::Debug for Routes {
 }
 
 impl Routes {
-    /// Adds a route for GET and HEAD; a name in braces stands for one segment of the path.
+    /// Adds a route for GET and HEAD; one name in braces stands for one segment of the path.
     #[must_use]
     pub fn get(self, path: &'static str, handler: Handler) -> Self {
         self.with(Method::Get, path, handler)
@@ -48,8 +48,16 @@ impl Routes {
     }
 
     /// Adds a route for any method.
+    ///
+    /// # Panics
+    /// When the path does not begin with a slash, or has more than one name in braces, or half of one.
     #[must_use]
     pub fn with(mut self, method: Method, path: &'static str, handler: Handler) -> Self {
+        let braces: Vec<_> = path.match_indices(['{', '}']).map(|(_, brace)| brace).collect();
+        assert!(
+            path.starts_with('/') && (braces.is_empty() || braces == ["{", "}"]),
+            "{path} is no path of a route"
+        );
         self.0.push((path, method, handler));
         self
     }
@@ -60,5 +68,26 @@ impl Routes {
             .iter()
             .filter(move |(route, ..)| matches(route, path))
             .map(|(_, method, handler)| (*method, *handler))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Code;
+
+    fn nothing(_: &App, _: &Request<'_>) -> Result<Response, Problem> {
+        Err(Code::NotFound.into())
+    }
+
+    #[test]
+    fn a_path_that_could_never_match_is_refused_at_start() {
+        let routes = Routes::default().get("/a/{b}/c", nothing).post("/a/{b}/c", nothing);
+        assert_eq!(routes.of("/a/1/c").count(), 2);
+        assert_eq!(routes.of("/a/1/2/c").count(), 0);
+        for path in ["a", "/a/{b", "/a/b}", "/a/}b{", "/{a}/{b}"] {
+            let added = std::panic::catch_unwind(|| Routes::default().get(path, nothing));
+            assert!(added.is_err(), "{path}");
+        }
     }
 }

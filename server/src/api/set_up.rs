@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::auth::Delivery;
 use super::outcome::Answer;
 use super::{App, Request, Response};
+use crate::audit::{Event, Occurrence};
 use crate::command::{self, NewUser, SignIn};
 use crate::entropy;
 use crate::label;
@@ -29,7 +30,7 @@ struct SetUpBody {
 pub(super) fn set_up(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let body: SetUpBody = request.json()?;
     let is_open = !app.store.read(Reads::has_users)?;
-    app.check_code(request, &body.code, is_open.then_some(Purpose::SetUp))?;
+    app.check_code(request, &body.code, is_open.then_some(Purpose::SetUp), None)?;
     let name: Name =
         body.username.parse().map_err(|error| Problem::new(Code::BadRequest, format!("{error}")))?;
     let password_hash = app.new_hash(&name, &body.password)?;
@@ -80,7 +81,8 @@ pub(super) fn reset(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
     };
     // Of an unknown user a code is looked at as well, so that the time tells nothing; there is none for id 0.
     let (user, epoch) = named.as_ref().map_or((UserId(0), 0), |(user, record)| (*user, record.auth_epoch));
-    app.check_code(request, &body.code, Some(Purpose::Reset { user, epoch }))?;
+    let known = named.as_ref().map(|(user, _)| *user);
+    app.check_code(request, &body.code, Some(Purpose::Reset { user, epoch }), known)?;
     let (Ok(name), Some((id, user))) = (name, named) else { return Err(Code::InvalidCode.into()) };
 
     let password_hash = app.new_hash(&name, &body.new)?;
@@ -99,24 +101,26 @@ pub(super) fn reset(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
 }
 
 impl App {
-    /// Refuses a code that is none for `purpose`, or for nothing.
-    ///
-    /// Throttled by address only: nobody guesses a code, but strangers' failures that counted for the account would keep
-    /// its owner out.
+    /// Refuses a code that is none for `purpose`, or for nothing; `user` is whose it would be.
     fn check_code(
         &self,
         request: &Request<'_>,
         code: &Password,
         purpose: Option<Purpose>,
+        user: Option<UserId>,
     ) -> Result<(), Problem> {
-        let (address, account) = (request.client, request.client.to_string());
-        let counted = self.throttled(Attempt { account: &account, address, is_at_home: false })?;
+        let counted =
+            self.throttled(Attempt { account: None, address: request.client, is_at_home: false })?;
         let now = self.clock.now();
         let keys = self.keys.current();
-        let is_right = std::str::from_utf8(code.as_bytes())
-            .is_ok_and(|code| purpose.is_some_and(|p| keys.code_keys().any(|key| key.accepts(code, p, now))));
+        let is_right = std::str::from_utf8(code.as_bytes()).is_ok_and(|code| {
+            purpose.is_some_and(|purpose| keys.code_keys().any(|key| key.accepts(code, purpose, now)))
+        });
         if !is_right {
             log::info!("{}: a one-time code was refused", request.id);
+            self.count(Count::SignInRefused);
+            let refused = Occurrence { user, ..Occurrence::of(Event::SignInRefused) };
+            self.store.note(refused.from(request.client), now);
             return Err(Code::InvalidCode.into());
         }
         self.throttle.forgive(counted);

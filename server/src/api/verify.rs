@@ -2,6 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::guard::bearer_token;
 use super::outcome::Answer;
 use super::{App, Request, Response};
 use crate::problem::{Code, Problem};
@@ -20,7 +21,8 @@ pub(super) fn verify(app: &App, request: &Request<'_>) -> Result<Answer, Problem
         .map(|role| role.parse())
         .transpose()
         .map_err(|_| Problem::bad_request("there is no such role"))?;
-    let (id, user) = match request.field("authorization")? {
+    // A service may have credentials of its own in the field; a bearer token is meant for us, and no cookie mends it.
+    let (id, user) = match request.field("authorization")?.and_then(bearer_token) {
         Some(_) => app.authenticate(request).map(|principal| (principal.id.user(), principal.user))?,
         None => app.user_of_cookie(request)?,
     };

@@ -26,7 +26,6 @@ pub(super) fn print(shell: Shell, form: Form) -> Result<(), Failure> {
         Shell::Fish => generate(Fish, &mut command, "latchkey", &mut script),
         Shell::Zsh => generate(Zsh, &mut command, "latchkey", &mut script),
     }
-    form.print(&Script { script: String::from_utf8(script)? }, |Script { script }| {
-        say!("{}", script.trim_end())
-    })
+    let script = String::from_utf8(script)?;
+    form.print(&Script { script }, |Script { script }| say!("{script}"))
 }

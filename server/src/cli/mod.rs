@@ -29,6 +29,7 @@ use crate::administration::Answer;
 use crate::api::Routes;
 use crate::settings::{Given, SETTINGS};
 use output::Form;
+use token::TokenCommand;
 
 /// Exit codes, so that scripts need not read messages. Clap ends with 2 on wrong usage.
 mod exit {
@@ -69,7 +70,7 @@ enum Command {
     Key(key::KeyCommand),
     /// Look into a token from standard input, or verify it, without a server
     #[command(subcommand)]
-    Token(token::TokenCommand),
+    Token(TokenCommand),
     /// Read the audit log, and verify that nobody tampered with it
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -178,22 +179,27 @@ fn unexpected(_: Answer) -> Failure {
 
 fn run(cli: Cli, routes: Routes) -> Result<(), Failure> {
     let form = cli.form();
-    let given = Given::gather(cli.settings.0, std::env::vars_os(), Path::new(".env"))?;
-    let settings = given.resolve()?;
+    let given = || Given::gather(cli.settings.0.clone(), std::env::vars_os(), Path::new(".env"));
+    // Completions and a look into a token work with wrong settings too: none has a say in them.
+    let settings = || Ok::<_, Failure>(given()?.resolve()?);
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::serve(&settings, routes, form),
-        Command::User(command) => user::run(&settings, command, form),
-        Command::Session(command) => session::run(&settings, command, form),
-        Command::Key(command) => key::run(&settings, command, form),
-        Command::Token(command) => token::run(&settings, command, form),
-        Command::Audit(command) => audit::run(&settings, command, form),
-        Command::Clock(command) => clock::run(&settings, command, form),
-        Command::Backup { file } => backup::backup(&settings, &file, form),
-        Command::Restore { file, keep_sessions } => backup::restore(&settings, &file, keep_sessions, form),
-        Command::Compact => backup::compact(&settings, form),
-        Command::Stats => stats::print(&settings, form),
+        Command::Serve => serve::serve(&settings()?, routes, form),
+        Command::User(command) => user::run(&settings()?, command, form),
+        Command::Session(command) => session::run(&settings()?, command, form),
+        Command::Key(command) => key::run(&settings()?, command, form),
+        Command::Token(TokenCommand::Inspect) => token::inspect(form),
+        Command::Token(TokenCommand::Verify) => token::verify(&settings()?, form),
+        Command::Audit(command) => audit::run(&settings()?, command, form),
+        Command::Clock(command) => clock::run(&settings()?, command, form),
+        Command::Backup { file } => backup::backup(&settings()?, &file, form),
+        Command::Restore { file, keep_sessions } => backup::restore(&settings()?, &file, keep_sessions, form),
+        Command::Compact => backup::compact(&settings()?, form),
+        Command::Stats => stats::print(&settings()?, form),
         Command::Completions { shell } => completions::print(shell, form),
-        Command::Check => check::check(&given, &settings, form),
+        Command::Check => {
+            let given = given()?;
+            check::check(&given, &given.resolve()?, form)
+        }
     }
 }
 

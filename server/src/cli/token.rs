@@ -27,14 +27,6 @@ pub(super) enum TokenCommand {
     Verify,
 }
 
-pub(super) fn run(settings: &Settings, command: TokenCommand, form: Form) -> Result<(), Failure> {
-    let token = read_token()?;
-    match command {
-        TokenCommand::Inspect => inspect(&token, form),
-        TokenCommand::Verify => verify(settings, &token, form),
-    }
-}
-
 fn read_token() -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
     io::stdin().lock().take(TOKEN_LEN_MAX as u64 + 1024).read_to_string(&mut text)?;
@@ -103,45 +95,55 @@ impl Said {
     }
 }
 
+/// A text that may be anybody's, without what a terminal would obey.
+fn shown(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect()
+}
+
 fn print_members(name: &str, document: &Value) {
     say!("{name}");
-    let Some(members) = document.as_object() else { return say!("  {document}") };
+    let Some(members) = document.as_object() else { return say!("  {}", shown(&document.to_string())) };
     for (name, value) in members {
         let time = value.as_u64().filter(|_| ["exp", "iat", "nbf"].contains(&name.as_str()));
+        let name = shown(name);
         match time {
             Some(secs) => say!("  {name:5} {value}  {}", utc_time(secs)),
-            None => say!("  {name:5} {value}"),
+            None => say!("  {name:5} {}", shown(&value.to_string())),
         }
     }
 }
 
-fn inspect(token: &str, form: Form) -> Result<(), Failure> {
+/// Prints what a token says.
+pub(super) fn inspect(form: Form) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Unverified {
         verified: bool,
         #[serde(flatten)]
         said: Said,
     }
-    let unverified = Unverified { verified: false, said: Said::read(token)? };
+    let unverified = Unverified { verified: false, said: Said::read(&read_token()?)? };
     form.print(&unverified, |unverified| {
         say!("UNVERIFIED: anybody can have written this; `latchkey token verify` looks at the signature");
         unverified.said.print();
     })
 }
 
-fn verify(settings: &Settings, token: &str, form: Form) -> Result<(), Failure> {
+/// Verifies a token, and prints what it says.
+pub(super) fn verify(settings: &Settings, form: Form) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Verified {
         verified: bool,
         #[serde(flatten)]
         said: Said,
     }
+    let token = read_token()?;
     let keys = Keys::read(&settings.key_file)?;
-    let said = Said::read(token)?;
+    let said = Said::read(&token)?;
     match &said {
-        Said::RefreshToken { .. } => drop(RefreshToken::decode(token, |kid| keys.refresh(kid))?),
+        Said::RefreshToken { .. } => drop(RefreshToken::decode(&*token, |kid| keys.refresh(kid))?),
         Said::AccessToken { claims, .. } => {
-            check_access_token(settings, &keys, token)
+            check_access_token(settings, &keys, &token)
                 .map_err(|(error, now)| in_words(error, claims, now))?;
         }
     }
@@ -183,15 +185,29 @@ fn in_words(Wrong { error, issuer, audience }: Wrong, claims: &Value, now: UnixM
                 .into()
         }
         VerifyError::NotYetValid => format!("{error}, but from {} on", utc_time(secs("nbf"))).into(),
-        VerifyError::WrongIssuer => {
-            format!("{error}, {}; this server is {issuer} (LATCHKEY_ISSUER)", claims["iss"]).into()
-        }
-        VerifyError::WrongAudience => {
-            format!("{error}, {}; this server's is {audience} (LATCHKEY_AUDIENCE)", claims["aud"]).into()
-        }
+        VerifyError::WrongIssuer => format!(
+            "{error}, {}; this server is {issuer} (LATCHKEY_ISSUER)",
+            shown(&claims["iss"].to_string())
+        )
+        .into(),
+        VerifyError::WrongAudience => format!(
+            "{error}, {}; this server's is {audience} (LATCHKEY_AUDIENCE)",
+            shown(&claims["aud"].to_string())
+        )
+        .into(),
         VerifyError::BadSignature => {
             format!("{error}: no key of this server signed it, or it was changed").into()
         }
         other => other.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_a_token_says_reaches_the_terminal_as_a_command() {
+        assert_eq!(shown("a\u{1b}[2J\u{9b}b ë"), "a\\u{1b}[2J\\u{9b}b ë");
     }
 }

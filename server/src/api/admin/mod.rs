@@ -15,11 +15,44 @@ pub(super) use users::{
 
 use std::borrow::Cow;
 
-use crate::problem::Problem;
+use super::outcome::Answer;
+use super::{App, Request, Response};
+use crate::audit::Actor;
+use crate::command;
+use crate::problem::{Code, Problem};
+use crate::store::{StoreError, Writes};
+use crate::time::UnixMillis;
+use crate::user::Role;
 
 /// Rows of a page unless the request says otherwise, and at most.
 const PAGE_LEN: usize = 50;
 const PAGE_LEN_MAX: usize = 100;
+
+/// The administrator who asks.
+fn administrator(app: &App, request: &Request<'_>) -> Result<Actor, Problem> {
+    let principal = app.authenticate_as(Role::Admin, request)?;
+    Ok(Actor { session: principal.id, address: request.client })
+}
+
+/// An answer after a command of an administrator's, which is refused when they are none any more by the time it runs:
+/// behind a password being hashed or a queue, the look that let the request in may be long ago.
+fn administer<T: Send + 'static>(
+    app: &App,
+    actor: Actor,
+    command: impl FnOnce(&mut Writes<'_>, UnixMillis) -> Result<Result<T, Code>, StoreError> + Send + 'static,
+    respond: impl FnOnce(&App, T) -> Response + Send + 'static,
+) -> Answer {
+    let now = app.clock.now();
+    Answer::after_commit(
+        move |writes| {
+            if !command::still_administers(writes, actor, now)? {
+                return Ok(Err(Code::InvalidToken));
+            }
+            command(writes, now)
+        },
+        move |app, done| Ok(respond(app, done?)),
+    )
+}
 
 /// The `limit` parameter.
 fn page_len(limit: Option<Cow<'_, str>>) -> Result<usize, Problem> {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::super::outcome::Answer;
 use super::super::{App, Request, Response};
-use super::page_len;
+use super::{administer, administrator, page_len};
 use crate::command;
 use crate::problem::{Code, Problem};
 use crate::session::{Session, SessionId};
@@ -101,12 +101,15 @@ fn read_page(
 
 /// `DELETE /api/admin/sessions/{handle}`
 pub(in super::super) fn revoke(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
-    let principal = app.authenticate_as(Role::Admin, request)?;
+    let actor = administrator(app, request)?;
     // "", "api", "admin", "sessions", the handle
     let id = SessionId::from_handle(request.segment(4)).ok_or(Code::NotFound)?;
-    let (actor, now) = (Some(principal.actor(request)), app.clock.now());
-    Ok(Answer::after_commit(
-        move |writes| command::revoke_session(writes, id, actor, now),
-        |_, was_alive| if was_alive { Ok(Response::no_content()) } else { Err(Code::NotFound.into()) },
+    Ok(administer(
+        app,
+        actor,
+        move |writes, now| {
+            Ok(command::revoke_session(writes, id, Some(actor), now)?.then_some(()).ok_or(Code::NotFound))
+        },
+        |_, ()| Response::no_content(),
     ))
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::outcome::Answer;
 use super::super::{App, Request, Response};
-use super::page_len;
+use super::{administer, administrator, page_len};
 use crate::administration::{ResetCode, UserRow};
 use crate::audit::Event;
 use crate::command::{self, NewUser};
@@ -12,7 +12,7 @@ use crate::entropy;
 use crate::password::Password;
 use crate::problem::{Code, Problem};
 use crate::store::UsersPage;
-use crate::user::{Name, PasswordHash, Role, User, UserId};
+use crate::user::{Name, PasswordHash, Role, User, UserId, folded};
 
 /// `GET /api/admin/users`
 pub(in super::super) fn list(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
@@ -23,8 +23,7 @@ pub(in super::super) fn list(app: &App, request: &Request<'_>) -> Result<Answer,
     }
     let now = app.authenticate_as(Role::Admin, request)?.now;
     let [search, after, limit] = request.parameters(["search", "after", "limit"])?;
-    // A part of a name folds as the name does, or it would not be found in it.
-    let part = search.map(|part| caseless::default_case_fold_str(&part)).unwrap_or_default();
+    let part = search.map(|part| folded(&part)).unwrap_or_default();
     let (after, limit) = (after.unwrap_or_default(), page_len(limit)?);
     let page = app.store.read(|reads| {
         let UsersPage { users, next } = reads.users_after(&after, &part, limit)?;
@@ -82,7 +81,7 @@ pub(in super::super) fn add(app: &App, request: &Request<'_>) -> Result<Answer, 
         #[serde(skip_serializing_if = "Option::is_none")]
         reset: Option<ResetCode>,
     }
-    let principal = app.authenticate_as(Role::Admin, request)?;
+    let actor = administrator(app, request)?;
     let body: NewUserBody = request.json()?;
     let name: Name =
         body.username.parse().map_err(|error| Problem::new(Code::BadRequest, format!("{error}")))?;
@@ -93,16 +92,19 @@ pub(in super::super) fn add(app: &App, request: &Request<'_>) -> Result<Answer, 
     };
     let id = UserId(u64::from_ne_bytes(entropy::bytes()));
     let new = NewUser { id, name, role: body.role.0, password_hash };
-    let (actor, now) = (principal.actor(request), app.clock.now());
-    Ok(Answer::after_commit(
-        move |writes| command::add_user(writes, new, Some(actor), now),
-        move |app, added| {
-            let user = added.ok_or(Code::NameTaken)?;
-            let reset =
-                (!has_password).then(|| ResetCode::issue(&app.keys.current(), id, &user, app.clock.now()));
-            Ok(Response::created(&Added { user: UserRow::new(id, user, 0), reset }))
+    Ok(administer(
+        app,
+        actor,
+        move |writes, now| Ok(command::add_user(writes, new, Some(actor), now)?.ok_or(Code::NameTaken)),
+        move |app, user| {
+            let reset = (!has_password).then(|| issue(app, id, &user));
+            Response::created(&Added { user: UserRow::new(id, user, 0), reset })
         },
     ))
+}
+
+fn issue(app: &App, id: UserId, user: &User) -> ResetCode {
+    ResetCode::issue(&app.keys.current(), id, user, app.clock.now())
 }
 
 /// The hash of a password that nobody will ever know.
@@ -123,13 +125,14 @@ struct ChangeBody {
 
 /// `PATCH /api/admin/users/{id}`: another role, disabled or enabled; what changes ends every session of the user.
 pub(in super::super) fn change(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
-    let principal = app.authenticate_as(Role::Admin, request)?;
+    let actor = administrator(app, request)?;
     let id = named_user(request)?;
     let body: ChangeBody = request.json()?;
     let role = body.role.map(|role| role.0);
-    let (actor, now) = (Some(principal.actor(request)), app.clock.now());
-    Ok(Answer::after_commit(
-        move |writes| {
+    Ok(administer(
+        app,
+        actor,
+        move |writes, now| {
             let Some(mut user) = writes.user(id)? else { return Ok(Err(Code::NotFound)) };
             let loses_the_role = role.is_some_and(|role| role != Role::Admin) || body.disabled == Some(true);
             if loses_the_role && !command::is_dispensable(writes, id)? {
@@ -137,61 +140,68 @@ pub(in super::super) fn change(app: &App, request: &Request<'_>) -> Result<Answe
             }
             if let Some(role) = role.filter(|role| *role != user.role) {
                 let change = |user: &mut User| user.role = role;
-                user =
-                    command::change_user(writes, id, Event::RoleChanged, actor, now, change)?.unwrap_or(user);
+                user = command::change_user(writes, id, Event::RoleChanged, Some(actor), now, change)?
+                    .unwrap_or(user);
             }
             if let Some(disabled) = body.disabled.filter(|disabled| *disabled != user.disabled) {
                 let event = if disabled { Event::UserDisabled } else { Event::UserEnabled };
                 let change = |user: &mut User| user.disabled = disabled;
-                user = command::change_user(writes, id, event, actor, now, change)?.unwrap_or(user);
+                user = command::change_user(writes, id, event, Some(actor), now, change)?.unwrap_or(user);
             }
-            let living = writes.sessions_of(id)?;
-            let living = living.iter().filter(|(_, session)| session.end_reason(Some(&user), now).is_none());
+            let sessions = writes.sessions_of(id)?;
+            let living =
+                sessions.iter().filter(|(_, session)| session.end_reason(Some(&user), now).is_none());
             let living = living.count();
             Ok(Ok(UserRow::new(id, user, living)))
         },
-        |_, row| Ok(Response::json(&row?)),
+        |_, row| Response::json(&row),
     ))
 }
 
 /// `DELETE /api/admin/users/{id}`
 pub(in super::super) fn delete(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
-    let principal = app.authenticate_as(Role::Admin, request)?;
+    let actor = administrator(app, request)?;
     let id = named_user(request)?;
-    let (actor, now) = (Some(principal.actor(request)), app.clock.now());
-    Ok(Answer::after_commit(
-        move |writes| {
+    Ok(administer(
+        app,
+        actor,
+        move |writes, now| {
             if !command::is_dispensable(writes, id)? {
                 return Ok(Err(Code::LastAdmin));
             }
-            Ok(command::delete_user(writes, id, actor, now)?.then_some(()).ok_or(Code::NotFound))
+            Ok(command::delete_user(writes, id, Some(actor), now)?.then_some(()).ok_or(Code::NotFound))
         },
-        |_, deleted| Ok(deleted.map(|()| Response::no_content())?),
+        |_, ()| Response::no_content(),
     ))
 }
 
 /// `POST /api/admin/users/{id}/reset`: a one-time code; the password stays as it is until it is used.
 pub(in super::super) fn issue_code(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
-    let principal = app.authenticate_as(Role::Admin, request)?;
+    let actor = administrator(app, request)?;
     let id = named_user(request)?;
-    let (actor, now) = (Some(principal.actor(request)), app.clock.now());
-    Ok(Answer::after_commit(
-        move |writes| command::note_code(writes, id, actor, now),
-        move |app, user| {
-            let user = user.ok_or(Code::NotFound)?;
-            Ok(Response::json(&ResetCode::issue(&app.keys.current(), id, &user, app.clock.now())))
+    Ok(administer(
+        app,
+        actor,
+        move |writes, now| {
+            Ok(command::note_code(writes, id, Some(actor), now)?.map(|user| (id, user)).ok_or(Code::NotFound))
         },
+        |app, (id, user)| Response::json(&issue(app, id, &user)),
     ))
 }
 
 /// `DELETE /api/admin/users/{id}/sessions`
 pub(in super::super) fn end_sessions(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
-    let principal = app.authenticate_as(Role::Admin, request)?;
+    let actor = administrator(app, request)?;
     let id = named_user(request)?;
-    let (actor, now) = (Some(principal.actor(request)), app.clock.now());
-    Ok(Answer::after_commit(
-        move |writes| command::change_user(writes, id, Event::SessionsRevoked, actor, now, |_| {}),
-        |_, user| Ok(user.map(|_| Response::no_content()).ok_or(Code::NotFound)?),
+    Ok(administer(
+        app,
+        actor,
+        move |writes, now| {
+            let event = Event::SessionsRevoked;
+            let changed = command::change_user(writes, id, event, Some(actor), now, |_| {})?;
+            Ok(changed.map(|_| ()).ok_or(Code::NotFound))
+        },
+        |_, ()| Response::no_content(),
     ))
 }
 
