@@ -230,6 +230,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stored_hash_that_asks_for_more_than_any_of_ours_is_not_run() {
+        let asking = |params: &str| {
+            let salt_and_output = format!("AAECAwQFBgcICQoLDA0ODw${}", "A".repeat(43));
+            Stored::parse(&PasswordHash(format!("$argon2id$v=19${params},p=1${salt_and_output}"))).is_some()
+        };
+        assert!(asking("m=19456,t=2") && asking("m=65536,t=16"));
+        assert!(!asking("m=65537,t=2") && !asking("m=19456,t=17") && !asking("m=19456,t=4294967295"));
+    }
+
+    #[test]
     fn only_a_hash_of_another_profile_is_upgraded() {
         let password = password("correct horse");
         let (old, new) = (Hasher::new(1, Profile::Standard), Hasher::new(1, Profile::LowMemory));
