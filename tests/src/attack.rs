@@ -44,9 +44,12 @@ fn line_of_input() -> String {
 }
 
 fn check_rules(subject: &Subject, is_chosen: impl Fn(&str) -> bool) -> bool {
-    println!("| rule | | |\n|---|---|---|");
+    let mut chosen = RULES.iter().filter(|rule| is_chosen(rule.name)).peekable();
+    if chosen.peek().is_some() {
+        println!("| rule | | |\n|---|---|---|");
+    }
     let mut is_broken = false;
-    for rule in RULES.iter().filter(|rule| is_chosen(rule.name)) {
+    for rule in chosen {
         let (verdict, more) = match rule.check(subject) {
             Verdict::Kept(requests) => ("kept", format!("{requests} requests")),
             Verdict::Skipped(why) => ("skipped", why.to_owned()),
