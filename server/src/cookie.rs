@@ -102,6 +102,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sent_is_what_is_found() {
+        assert_eq!(https().sent("TOKEN"), "__Host-latchkey=TOKEN");
+        assert_eq!(find(&[&https().sent("TOKEN")]), Ok(Some("TOKEN")));
+    }
+
+    #[test]
     fn other_cookies_may_be_any_bytes_and_ours_none_but_ascii() {
         let fields = [b"other=\xff\xfe; __Host-latchkey=ours".as_slice()];
         assert_eq!(https().find(fields), Ok(Some("ours")));
