@@ -18,7 +18,7 @@ use crate::password::{Password, Weakness};
 use crate::restore::{self, Place, Restored};
 use crate::session::{Session, SessionId};
 use crate::settings::ACCESS_TTL_SECS_MAX;
-use crate::store::{Contents, Progress, Reads, Replacement, ReplacementError, Store, StoreError};
+use crate::store::{Contents, Progress, Reads, Replacement, ReplacementError, Store, StoreError, Writes};
 use crate::time::UnixMillis;
 use crate::user::{Name, NameError, PasswordHash, Role, User, UserId};
 
@@ -308,10 +308,14 @@ pub struct UserRow {
 impl UserRow {
     /// The row of a user, with the sessions that live at `now` counted.
     pub fn read(reads: &Reads, id: UserId, user: User, now: UnixMillis) -> Result<Self, StoreError> {
-        let sessions = reads.sessions_of(id)?;
-        let alive =
-            sessions.iter().filter(|(_, session)| session.end_reason(Some(&user), now).is_none()).count();
-        Ok(Self::new(id, user, alive))
+        Ok(Self::counting(id, user, &reads.sessions_of(id)?, now))
+    }
+
+    /// The row of a user with these session records, of which those that live at `now` are counted.
+    pub fn counting(id: UserId, user: User, sessions: &[(SessionId, Session)], now: UnixMillis) -> Self {
+        let is_alive = |(_, session): &&(SessionId, Session)| session.end_reason(Some(&user), now).is_none();
+        let alive = sessions.iter().filter(is_alive).count();
+        Self::new(id, user, alive)
     }
 
     /// The row of a user with so many living sessions.
@@ -498,7 +502,7 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
         Command::AddUser { name, role, password } => {
             let name: Name = name.parse()?;
             let password_hash = new_hash(office, &name, &password)?;
-            let id = UserId(u64::from_ne_bytes(entropy::bytes()));
+            let id = UserId::new(entropy::bytes());
             let new = NewUser { id, name, role, password_hash };
             let added = store.write(move |writes| command::add_user(writes, new, None, now))?;
             added.map(|user| Answer::User(UserRow::new(id, user, 0))).ok_or(Refusal::NameTaken)
@@ -515,11 +519,10 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
         }
         Command::DeleteUser { name } => {
             let name: Name = name.parse()?;
-            let deleted = store.write(move |writes| match writes.user_named(&name)? {
-                Some((id, _)) => command::delete_user(writes, id, None, now),
-                None => Ok(false),
-            })?;
-            deleted.then_some(Answer::Done).ok_or(Refusal::NoSuchUser)
+            let delete = move |writes: &mut Writes<'_>, id| {
+                Ok(command::delete_user(writes, id, None, now)?.then_some(()))
+            };
+            on_user(store, name, delete).map(|_| Answer::Done)
         }
         Command::SetRole { name, role } => {
             change(store, name.parse()?, Event::RoleChanged, now, move |user| user.role = role)
@@ -534,11 +537,8 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
         }
         Command::IssueCode { name } => {
             let name: Name = name.parse()?;
-            let found = store.write(move |writes| match writes.user_named(&name)? {
-                Some((id, _)) => Ok(command::note_code(writes, id, None, now)?.map(|user| (id, user))),
-                None => Ok(None),
-            })?;
-            let (id, user) = found.ok_or(Refusal::NoSuchUser)?;
+            let (id, user) =
+                on_user(store, name, move |writes, id| command::note_code(writes, id, None, now))?;
             Ok(Answer::Code(ResetCode::issue(&office.keys.current(), id, &user, now)))
         }
         Command::Stats => Ok(Answer::Stats(Stats::read(store, office.day, now)?)),
@@ -800,6 +800,19 @@ fn new_hash(office: &Office<'_>, name: &Name, password: &Password) -> Result<Pas
     Ok(office.hasher.hash(password)?)
 }
 
+/// Runs a command on the user of a name, where `None` means that there is none any more.
+fn on_user<T: Send + 'static>(
+    store: &Store,
+    name: Name,
+    command: impl FnOnce(&mut Writes<'_>, UserId) -> Result<Option<T>, StoreError> + Send + 'static,
+) -> Result<(UserId, T), Refusal> {
+    let done = store.write(move |writes| match writes.user_named(&name)? {
+        Some((id, _)) => Ok(command(writes, id)?.map(|done| (id, done))),
+        None => Ok(None),
+    })?;
+    done.ok_or(Refusal::NoSuchUser)
+}
+
 /// Changes one user, for the log `event`.
 fn change(
     store: &Store,
@@ -808,12 +821,8 @@ fn change(
     now: UnixMillis,
     change: impl FnOnce(&mut User) + Send + 'static,
 ) -> Result<Answer, Refusal> {
-    let changed = store.write(move |writes| match writes.user_named(&name)? {
-        Some((id, _)) => {
-            Ok(command::change_user(writes, id, event, None, now, change)?.map(|user| (id, user)))
-        }
-        None => Ok(None),
-    })?;
+    let (id, user) =
+        on_user(store, name, move |writes, id| command::change_user(writes, id, event, None, now, change))?;
     // Every change ends every session.
-    changed.map(|(id, user)| Answer::User(UserRow::new(id, user, 0))).ok_or(Refusal::NoSuchUser)
+    Ok(Answer::User(UserRow::new(id, user, 0)))
 }

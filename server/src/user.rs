@@ -21,6 +21,13 @@ impl fmt::Display for UserId {
     }
 }
 
+impl UserId {
+    /// The id of a new user.
+    pub fn new(random: [u8; 8]) -> Self {
+        Self(u64::from_ne_bytes(random))
+    }
+}
+
 impl FromStr for UserId {
     type Err = NoUserId;
 

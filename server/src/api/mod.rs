@@ -30,6 +30,7 @@ use crate::session::Policy;
 use crate::site::{self, PublicUrl};
 use crate::store::{Store, StoreError};
 use crate::throttle::Throttle;
+use crate::user::NameError;
 use crate::web;
 pub use auth::{LoginBody, is_retry_key};
 pub use guard::Principal;
@@ -304,6 +305,12 @@ impl From<StoreError> for Problem {
                 Code::Unavailable.into()
             }
         }
+    }
+}
+
+impl From<NameError> for Problem {
+    fn from(error: NameError) -> Self {
+        Self::new(Code::BadRequest, error.to_string())
     }
 }
 

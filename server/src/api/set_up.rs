@@ -31,11 +31,10 @@ pub(super) fn set_up(app: &App, request: &Request<'_>) -> Result<Answer, Problem
     let body: SetUpBody = request.json()?;
     let is_open = !app.store.read(Reads::has_users)?;
     app.check_code(request, &body.code, is_open.then_some(Purpose::SetUp), None)?;
-    let name: Name =
-        body.username.parse().map_err(|error| Problem::new(Code::BadRequest, format!("{error}")))?;
+    let name: Name = body.username.parse()?;
     let password_hash = app.new_hash(&name, &body.password)?;
 
-    let user_id = UserId(u64::from_ne_bytes(entropy::bytes()));
+    let user_id = UserId::new(entropy::bytes());
     let sign_in = SignIn {
         user: user_id,
         verified: password_hash.clone(),

@@ -83,14 +83,13 @@ pub(in super::super) fn add(app: &App, request: &Request<'_>) -> Result<Answer, 
     }
     let actor = administrator(app, request)?;
     let body: NewUserBody = request.json()?;
-    let name: Name =
-        body.username.parse().map_err(|error| Problem::new(Code::BadRequest, format!("{error}")))?;
+    let name: Name = body.username.parse()?;
     let has_password = body.password.is_some();
     let password_hash = match &body.password {
         Some(password) => app.new_hash(&name, password)?,
         None => unknown_password(app)?,
     };
-    let id = UserId(u64::from_ne_bytes(entropy::bytes()));
+    let id = UserId::new(entropy::bytes());
     let new = NewUser { id, name, role: body.role.0, password_hash };
     Ok(administer(
         app,
@@ -148,11 +147,7 @@ pub(in super::super) fn change(app: &App, request: &Request<'_>) -> Result<Answe
                 let change = |user: &mut User| user.disabled = disabled;
                 user = command::change_user(writes, id, event, Some(actor), now, change)?.unwrap_or(user);
             }
-            let sessions = writes.sessions_of(id)?;
-            let living =
-                sessions.iter().filter(|(_, session)| session.end_reason(Some(&user), now).is_none());
-            let living = living.count();
-            Ok(Ok(UserRow::new(id, user, living)))
+            Ok(Ok(UserRow::counting(id, user, &writes.sessions_of(id)?, now)))
         },
         |_, row| Response::json(&row),
     ))
