@@ -165,6 +165,21 @@ test("an administrator is thrown out of a dialog too, and leaves nothing of what
     assert.equal(await page.locator("#user-search").inputValue(), "");
   }));
 
+test("a search that was still waiting does not take away why the user was thrown out", () =>
+  signedIn({}, async ({ server, page }) => {
+    await page.clock.install();
+    await go(page, "Users");
+    await page.getByRole("button", { name: "Manage alice" }).waitFor();
+    server.run(["session", "revoke-all", "--user", "alice"]);
+    await page.getByLabel("Search by name").fill("al");
+    await press(page, "Manage alice");
+    await press(page, "Disable");
+    await isThrownOut(page);
+    await page.clock.fastForward("00:01");
+    await page.waitForLoadState("networkidle");
+    await isThrownOut(page);
+  }));
+
 test("users are found by a part of their name, and turned by the page", () =>
   signedIn({}, async ({ server, page }) => {
     await addUsers(server, 64);

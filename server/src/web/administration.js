@@ -38,12 +38,13 @@ function confirm({ attempt }, { title, text, label, action }) {
   dialog.showModal();
 }
 
-/** Calls `search` when typing has paused. */
+/** Calls `search` when typing has paused, unless the view was left meanwhile. */
 function whenTyped(input, search) {
   let timer;
+  const isSeen = () => !input.closest("section").hidden;
   input.addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(search, TYPING_MS);
+    timer = setTimeout(() => isSeen() && search(), TYPING_MS);
   });
 }
 
