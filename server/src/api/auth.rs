@@ -18,7 +18,7 @@ use crate::session::{Decision, Declined, EndReason, Presented, Repetition, Rotat
 use crate::store::StoreError;
 use crate::throttle::{Attempt, Counted, Wait};
 use crate::time::UnixMillis;
-use crate::user::{NAME_LEN_MAX, Name, Role, User, UserId};
+use crate::user::{NAME_LEN_MAX, Name, PasswordHash, Role, User, UserId};
 
 /// Lengths of an `Idempotency-Key` in visible ASCII characters.
 const RETRY_KEY_LEN: std::ops::RangeInclusive<usize> = 16..=64;
@@ -130,15 +130,10 @@ pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
     };
 
     let sign_in = SignIn {
-        user: user_id,
         // A busy pool is no reason to refuse: the next log-in upgrades the hash.
         upgraded: app.hasher.upgrade(&body.password, &user.password_hash).unwrap_or_default(),
-        verified: user.password_hash,
         replaces: replaces.map(|token| SessionId(token.session)),
-        id: SessionId::new(user_id, entropy::bytes()),
-        kid: app.keys.current().signing_kid(),
-        address: request.client,
-        label: label::of_user_agent(request.field("user-agent")?.unwrap_or_default()),
+        ..app.new_sign_in(request, user_id, user.password_hash)?
     };
     let (id, now, policy, delivery) = (sign_in.id, app.clock.now(), app.policy, body.delivery);
     let request_id = request.id.to_owned();
@@ -345,6 +340,25 @@ impl App {
         self.cookie
             .find(request.all("cookie").map(str::as_bytes))
             .map_err(|_| Problem::bad_request("the refresh cookie is there twice"))
+    }
+
+    /// A session to be opened for whoever proved to be `user` with the password of the hash `verified`.
+    pub(super) fn new_sign_in(
+        &self,
+        request: &Request<'_>,
+        user: UserId,
+        verified: PasswordHash,
+    ) -> Result<SignIn, Problem> {
+        Ok(SignIn {
+            user,
+            verified,
+            upgraded: None,
+            replaces: None,
+            id: SessionId::new(user, entropy::bytes()),
+            kid: self.keys.current().signing_kid(),
+            address: request.client,
+            label: label::of_user_agent(request.field("user-agent")?.unwrap_or_default()),
+        })
     }
 
     /// The answer that hands out an access token and, unless the caller holds it already, the refresh token.

@@ -6,14 +6,12 @@ use super::auth::Delivery;
 use super::outcome::Answer;
 use super::{App, Request, Response};
 use crate::audit::{Event, Occurrence};
-use crate::command::{self, NewUser, SignIn};
+use crate::command::{self, NewUser};
 use crate::entropy;
-use crate::label;
 use crate::metrics::Count;
 use crate::one_time_code::Purpose;
 use crate::password::{Password, Weakness};
 use crate::problem::{Code, Problem};
-use crate::session::SessionId;
 use crate::store::Reads;
 use crate::throttle::Attempt;
 use crate::user::{NAME_LEN_MAX, Name, PasswordHash, Role, UserId};
@@ -35,16 +33,7 @@ pub(super) fn set_up(app: &App, request: &Request<'_>) -> Result<Answer, Problem
     let password_hash = app.new_hash(&name, &body.password)?;
 
     let user_id = UserId::new(entropy::bytes());
-    let sign_in = SignIn {
-        user: user_id,
-        verified: password_hash.clone(),
-        upgraded: None,
-        replaces: None,
-        id: SessionId::new(user_id, entropy::bytes()),
-        kid: app.keys.current().signing_kid(),
-        address: request.client,
-        label: label::of_user_agent(request.field("user-agent")?.unwrap_or_default()),
-    };
+    let sign_in = app.new_sign_in(request, user_id, password_hash.clone())?;
     let first = NewUser { id: user_id, name, role: Role::Admin, password_hash };
     let (id, now, policy) = (sign_in.id, app.clock.now(), app.policy);
     let request_id = request.id.to_owned();

@@ -1,0 +1,424 @@
+//! What an administrator can tell the server: commands and answers as data, run the same way over an open store
+//! whether they came through the control socket or the command line opened the store itself.
+
+mod keys;
+mod refusal;
+mod rows;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::refusal::Refusal;
+pub use self::rows::{AuditRow, KeyRow, ResetCode, SessionRow, Stats, UserRow, Verified};
+use crate::audit::{Event, Log};
+use crate::clock::Clock;
+use crate::command::{self, NewUser};
+use crate::day::Day;
+use crate::entropy;
+use crate::hasher::Hasher;
+use crate::keys::KeyRing;
+use crate::password::Password;
+use crate::restore::{self, Place, Restored};
+use crate::session::{Session, SessionId};
+use crate::store::{Contents, Progress, Reads, Replacement, Store, StoreError, Writes};
+use crate::time::UnixMillis;
+use crate::user::{Name, PasswordHash, Role, User, UserId};
+
+/// A command.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Adds a user.
+    AddUser {
+        /// The name.
+        name: String,
+        /// What the user may do.
+        role: Role,
+        /// The first password.
+        password: Password,
+    },
+    /// Looks at a user.
+    ShowUser {
+        /// Whom.
+        name: String,
+    },
+    /// Gives a user another role and ends every session of the user.
+    SetRole {
+        /// Whose.
+        name: String,
+        /// Which.
+        role: Role,
+    },
+    /// Makes a one-time code with which a user can choose a password.
+    IssueCode {
+        /// Whom it is for.
+        name: String,
+    },
+    /// Gives a user another password and ends every session of the user.
+    SetPassword {
+        /// Whose.
+        name: String,
+        /// The new password.
+        password: Password,
+    },
+    /// Disables a user, which ends every session of the user, or enables one again.
+    SetDisabled {
+        /// Whom.
+        name: String,
+        /// Which of the two.
+        disabled: bool,
+    },
+    /// Deletes a user with every session.
+    DeleteUser {
+        /// Whom.
+        name: String,
+    },
+    /// Lists the users.
+    ListUsers,
+    /// Lists living sessions.
+    ListSessions {
+        /// Of this user only.
+        user: Option<String>,
+    },
+    /// Ends a session.
+    RevokeSession {
+        /// Its handle.
+        session: String,
+    },
+    /// Ends every session of a user.
+    RevokeSessions {
+        /// Whose.
+        user: String,
+    },
+    /// Lists the master keys.
+    ListKeys,
+    /// Adds a master key, which signs from now on.
+    RotateKey,
+    /// Removes a master key.
+    RetireKey {
+        /// Which.
+        kid: u8,
+        /// Also when sessions still need it; they end.
+        force: bool,
+        /// Also when access tokens of it may live; they end.
+        even_if_tokens_live: bool,
+    },
+    /// Reads the newest entries of a log.
+    ReadAudit {
+        /// Which log.
+        log: Log,
+        /// Only entries from this number on.
+        from: u64,
+        /// At most so many.
+        limit: u64,
+    },
+    /// Verifies both logs.
+    VerifyAudit,
+    /// Lowers the stored time to the system clock and ends all sessions.
+    AcceptClock,
+    /// Writes a copy of the store to a new file.
+    Backup {
+        /// Its absolute path.
+        path: PathBuf,
+    },
+    /// Puts a backup in the place of the store.
+    Restore {
+        /// Its absolute path.
+        path: PathBuf,
+        /// Whether whoever was signed in then is signed in again.
+        keep_sessions: bool,
+    },
+    /// Makes the store's file as small as it can be.
+    Compact,
+    /// Counts.
+    Stats,
+}
+
+/// What came of a command.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// A user, as they are now.
+    User(UserRow),
+    /// A one-time code.
+    Code(ResetCode),
+    /// The numbers.
+    Stats(Stats),
+    /// The users, in the order of their names.
+    Users(Vec<UserRow>),
+    /// Living sessions.
+    Sessions(Vec<SessionRow>),
+    /// The master keys, the signing one last.
+    Keys(Vec<KeyRow>),
+    /// The id of a new master key.
+    Rotated(u8),
+    /// Entries of a log, oldest first.
+    Audit(Vec<AuditRow>),
+    /// What came of verifying the logs.
+    AuditVerified(Vec<Verified>),
+    /// By how many seconds the time was lowered.
+    ClockLowered(u64),
+    /// A backup was made, of so many users and session records.
+    BackedUp {
+        /// Users.
+        users: u64,
+        /// Session records.
+        sessions: u64,
+    },
+    /// A backup was restored.
+    Restored(Restored),
+    /// The file was made smaller.
+    Compacted {
+        /// Bytes before.
+        before: u64,
+        /// Bytes now.
+        after: u64,
+    },
+}
+
+/// What administration works with.
+#[derive(Clone, Copy, Debug)]
+pub struct Office<'a> {
+    /// Users, sessions and logs.
+    pub store: &'a Store,
+    /// The master keys.
+    pub keys: &'a KeyRing,
+    /// Hashes passwords.
+    pub hasher: &'a Hasher,
+    /// The time.
+    pub clock: &'a Clock,
+    /// Fewest characters of a new password.
+    pub password_chars_min: usize,
+    /// What the running server has counted, if one runs.
+    pub day: Option<&'a Day>,
+}
+
+/// Runs a command; one that takes long says now and then how far it has come.
+///
+/// # Errors
+/// [`Refusal`]; then nothing has changed.
+pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Result<Answer, Refusal> {
+    let Office { store, clock, .. } = *office;
+    let now = clock.now();
+    match command {
+        Command::AddUser { name, role, password } => {
+            let name: Name = name.parse()?;
+            let password_hash = new_hash(office, &name, &password)?;
+            let id = UserId::new(entropy::bytes());
+            let new = NewUser { id, name, role, password_hash };
+            let added = store.write(move |writes| command::add_user(writes, new, None, now))?;
+            added.map(|user| Answer::User(UserRow::new(id, user, 0))).ok_or(Refusal::NameTaken)
+        }
+        Command::SetPassword { name, password } => {
+            let name: Name = name.parse()?;
+            let password_hash = new_hash(office, &name, &password)?;
+            change(store, name, Event::PasswordSet, now, |user| user.password_hash = password_hash)
+        }
+        Command::SetDisabled { name, disabled } => {
+            let name: Name = name.parse()?;
+            let event = if disabled { Event::UserDisabled } else { Event::UserEnabled };
+            change(store, name, event, now, move |user| user.disabled = disabled)
+        }
+        Command::DeleteUser { name } => {
+            let name: Name = name.parse()?;
+            let delete = move |writes: &mut Writes<'_>, id| {
+                Ok(command::delete_user(writes, id, None, now)?.then_some(()))
+            };
+            on_user(store, name, delete).map(|_| Answer::Done)
+        }
+        Command::SetRole { name, role } => {
+            change(store, name.parse()?, Event::RoleChanged, now, move |user| user.role = role)
+        }
+        Command::ShowUser { name } => {
+            let name: Name = name.parse()?;
+            let row = store.read(|reads| {
+                let found = reads.user_named(&name)?;
+                found.map(|(id, user)| UserRow::read(reads, id, user, now)).transpose()
+            })?;
+            row.map(Answer::User).ok_or(Refusal::NoSuchUser)
+        }
+        Command::IssueCode { name } => {
+            let name: Name = name.parse()?;
+            let (id, user) =
+                on_user(store, name, move |writes, id| command::note_code(writes, id, None, now))?;
+            Ok(Answer::Code(ResetCode::issue(&office.keys.current(), id, &user, now)))
+        }
+        Command::Stats => Ok(Answer::Stats(Stats::read(store, office.day, now)?)),
+        Command::ListUsers => {
+            let users = store.read(|reads| {
+                let mut rows = Vec::new();
+                for (id, user) in reads.users()? {
+                    rows.push(UserRow::read(reads, id, user, now)?);
+                }
+                Ok(rows)
+            })?;
+            Ok(Answer::Users(users))
+        }
+        Command::ListSessions { user } => list_sessions(store, user.as_deref(), now),
+        Command::RevokeSession { session } => {
+            let id = SessionId::from_handle(&session).ok_or(Refusal::NoSuchSession)?;
+            let ended = store.write(move |writes| command::revoke_session(writes, id, None, now))?;
+            ended.then_some(Answer::Done).ok_or(Refusal::NoSuchSession)
+        }
+        Command::RevokeSessions { user } => {
+            let name: Name = user.parse()?;
+            change(store, name, Event::SessionsRevoked, now, |_| {})
+        }
+        Command::ListKeys => keys::list(office, now),
+        Command::RotateKey => keys::rotate(office, now),
+        Command::RetireKey { kid, force, even_if_tokens_live } => {
+            keys::retire(office, kid, keys::Retirement { force, even_if_tokens_live }, now)
+        }
+        Command::ReadAudit { log, from, limit } => read_audit(store, log, from, limit),
+        Command::VerifyAudit => {
+            let keys = office.keys.current();
+            let verify = |log| {
+                store.read(|reads| {
+                    let entries = reads.head(log)?.next - reads.oldest(log)?;
+                    let broken_at = reads.first_broken_entry(log, |kid| keys.audit(kid))?;
+                    Ok(Verified { log, entries, broken_at })
+                })
+            };
+            Ok(Answer::AuditVerified(vec![verify(Log::Main)?, verify(Log::Refusals)?]))
+        }
+        Command::AcceptClock => {
+            let behind_secs = clock.secs_behind();
+            if behind_secs == 0 {
+                return Err(Refusal::ClockFine);
+            }
+            let accepted = clock.system_time();
+            store.write_alone(
+                |writes| command::accept_clock(writes, accepted),
+                || {
+                    clock.accept();
+                    // Requests under way hold times of the clock as it was, and must not bring them back.
+                    store.limit_time(clock.clone());
+                },
+            )?;
+            Ok(Answer::ClockLowered(behind_secs))
+        }
+        Command::Backup { path } => match store.backup(&path, progress) {
+            Ok(Contents { users, sessions, .. }) => Ok(Answer::BackedUp { users, sessions }),
+            Err(error) => Err(Refusal::Backup(error.to_string())),
+        },
+        Command::Restore { path, keep_sessions } => {
+            let backup = Replacement::of_backup(&path, store.path(), progress)?;
+            let keys = office.keys.current();
+            let terms = restore::Terms { keys: &keys, key_file: office.keys.path(), clock, keep_sessions };
+            Ok(Answer::Restored(restore::restore(Place::Store(store), backup, terms)?))
+        }
+        Command::Compact => {
+            let (before, after) = store.compact(progress)?;
+            Ok(Answer::Compacted { before, after })
+        }
+    }
+}
+
+/// Sessions are read in slices, so that no read stays open for long.
+const SLICE_LEN: usize = 4096;
+
+/// Runs `look` on every session record.
+fn each_session(
+    store: &Store,
+    mut look: impl FnMut(&Reads, SessionId, Session) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut after = SessionId([0; 16]);
+    loop {
+        let last = store.read(|reads| {
+            let slice = reads.sessions_after(after, SLICE_LEN)?;
+            let last = slice.last().map(|(id, _)| *id);
+            for (id, session) in slice {
+                look(reads, id, session)?;
+            }
+            Ok(last)
+        })?;
+        let Some(last) = last else { return Ok(()) };
+        after = last;
+    }
+}
+
+fn list_sessions(store: &Store, user: Option<&str>, now: UnixMillis) -> Result<Answer, Refusal> {
+    let only = match user {
+        Some(name) => {
+            let name: Name = name.parse()?;
+            let found = store.read(|reads| reads.user_named(&name))?;
+            Some(found.ok_or(Refusal::NoSuchUser)?.0)
+        }
+        None => None,
+    };
+    let mut rows = Vec::new();
+    let mut add = |reads: &Reads, id: SessionId, session: Session| {
+        let user = reads.user(id.user())?;
+        if let Some(user) = user.filter(|user| session.end_reason(Some(user), now).is_none()) {
+            rows.push(SessionRow {
+                session: id.handle(),
+                user: user.name,
+                address: session.address.to_string(),
+                created: session.created.as_secs(),
+                last_refresh: session.rotated_at.as_secs(),
+                expires: session.ends().as_secs(),
+                label: session.label,
+            });
+        }
+        Ok(())
+    };
+    match only {
+        None => each_session(store, add)?,
+        Some(user) => store.read(|reads| {
+            let mut sessions = reads.sessions_of(user)?.into_iter();
+            sessions.try_for_each(|(id, session)| add(reads, id, session))
+        })?,
+    }
+    Ok(Answer::Sessions(rows))
+}
+
+fn read_audit(store: &Store, log: Log, from: u64, limit: u64) -> Result<Answer, Refusal> {
+    let rows = store.read(|reads| {
+        let next = reads.head(log)?.next;
+        let first = reads.oldest(log)?.max(from).max(next.saturating_sub(limit));
+        let mut rows = Vec::new();
+        for number in first..next {
+            rows.push(AuditRow::read(reads, log, number)?);
+        }
+        Ok(rows)
+    })?;
+    Ok(Answer::Audit(rows))
+}
+
+fn new_hash(office: &Office<'_>, name: &Name, password: &Password) -> Result<PasswordHash, Refusal> {
+    let reasons = password.weaknesses(name, office.password_chars_min);
+    if !reasons.is_empty() {
+        return Err(Refusal::WeakPassword(reasons));
+    }
+    Ok(office.hasher.hash(password)?)
+}
+
+/// Runs a command on the user of a name, where `None` means that there is none any more.
+fn on_user<T: Send + 'static>(
+    store: &Store,
+    name: Name,
+    command: impl FnOnce(&mut Writes<'_>, UserId) -> Result<Option<T>, StoreError> + Send + 'static,
+) -> Result<(UserId, T), Refusal> {
+    let done = store.write(move |writes| match writes.user_named(&name)? {
+        Some((id, _)) => Ok(command(writes, id)?.map(|done| (id, done))),
+        None => Ok(None),
+    })?;
+    done.ok_or(Refusal::NoSuchUser)
+}
+
+/// Changes one user, for the log `event`.
+fn change(
+    store: &Store,
+    name: Name,
+    event: Event,
+    now: UnixMillis,
+    change: impl FnOnce(&mut User) + Send + 'static,
+) -> Result<Answer, Refusal> {
+    let (id, user) =
+        on_user(store, name, move |writes, id| command::change_user(writes, id, event, None, now, change))?;
+    // Every change ends every session.
+    Ok(Answer::User(UserRow::new(id, user, 0)))
+}
