@@ -140,7 +140,7 @@ fn build_latchkey() -> Result<PathBuf, Failure> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--release", "--package", "latchkey", "--manifest-path", manifest])
+        .args(["build", "--release", "--bin", "latchkey", "--manifest-path", manifest])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit())
         .output()?;

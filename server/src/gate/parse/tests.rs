@@ -88,6 +88,28 @@ fn tls_and_other_noise_is_refused_at_its_first_bytes() {
 }
 
 #[test]
+fn a_refusal_says_which_part_of_the_head_is_malformed() {
+    let of_line = Refusal::Malformed("the request line is malformed");
+    let of_field = Refusal::Malformed("a header field is malformed");
+    assert_eq!(refusal(b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n"), of_line);
+    assert_eq!(refusal(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n"), of_field);
+}
+
+#[test]
+fn the_longest_request_line_passes_and_a_longer_one_is_refused_before_it_ends() {
+    let method = "M".repeat(METHOD_LEN_MAX);
+    let line = format!("{method} /{} HTTP/1.1\r", "a".repeat(TARGET_LEN_MAX - 1));
+    for len in 1..=line.len() {
+        let prefix = &line.as_bytes()[..len];
+        assert_eq!(parse(prefix, &cookie()), Parsed::NeedMore { expects_continue: false }, "{len}");
+    }
+    assert_eq!(complete(format!("{line}\nHost: a\r\n\r\n").as_bytes()).method, method);
+    let endless = "a".repeat(line.len());
+    assert_eq!(refusal(format!("GET /{endless}").as_bytes()), Refusal::TargetTooLong);
+    assert_malformed(format!("M{method} / HTTP/1.1\r\nHost: a\r\n\r\n"));
+}
+
+#[test]
 fn there_is_exactly_one_host() {
     assert_malformed("GET / HTTP/1.1\r\n\r\n");
     assert_malformed("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n");
