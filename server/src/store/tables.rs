@@ -150,7 +150,9 @@ impl Head {
         let (next, rest) = bytes.split_first_chunk()?;
         let (mac, rest) = rest.split_first_chunk()?;
         let (&kid, seal) = rest.split_first()?;
-        Some(Self { next: u64::from_be_bytes(*next), mac: *mac, kid, seal: seal.try_into().ok()? })
+        // No log is so long that its next entry could not be counted.
+        let next = Some(u64::from_be_bytes(*next)).filter(|next| *next < u64::MAX)?;
+        Some(Self { next, mac: *mac, kid, seal: seal.try_into().ok()? })
     }
 }
 

@@ -298,6 +298,13 @@ fn a_store_of_schema_1_is_migrated_with_everything_in_it() {
 }
 
 #[test]
+fn a_head_behind_which_no_entry_can_be_counted_is_damaged() {
+    let head = |next: u64| [&next.to_be_bytes()[..], &[0; 65]].concat();
+    assert!(Head::from_bytes(&head(u64::MAX - 1)).is_some());
+    assert_eq!(Head::from_bytes(&head(u64::MAX)), None);
+}
+
+#[test]
 fn a_newer_schema_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE_NAME);
