@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
+use std::net::IpAddr;
 
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 
 use super::answer::{Answer, Garbled};
 use super::client::write_some;
+use super::line::Line;
 
 /// Whose request it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +40,7 @@ pub(super) struct Full;
 pub(super) struct Lane {
     pipes: Vec<Pipe>,
     capacity: Capacity,
-    line: VecDeque<(Ticket, Vec<u8>)>,
+    line: Line,
 }
 
 #[derive(Debug)]
@@ -66,7 +68,7 @@ impl Lane {
             token: Token(0),
             is_full: false,
         };
-        Self { pipes: streams.into_iter().map(pipe).collect(), capacity, line: VecDeque::new() }
+        Self { pipes: streams.into_iter().map(pipe).collect(), capacity, line: Line::default() }
     }
 
     /// Registers each pipe with the next of `tokens`.
@@ -82,11 +84,17 @@ impl Lane {
         Ok(())
     }
 
-    /// Takes a request on, which `write` appends to what is sent; it leaves with the next [`flush`](Self::flush).
+    /// Takes a request from `network` on, which `write` appends to what is sent; it leaves with the next
+    /// [`flush`](Self::flush).
     ///
     /// # Errors
     /// [`Full`] when it cannot even wait.
-    pub(super) fn take_on(&mut self, ticket: Ticket, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Full> {
+    pub(super) fn take_on(
+        &mut self,
+        ticket: Ticket,
+        network: IpAddr,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Full> {
         let least_busy = self.pipes.iter_mut().min_by_key(|pipe| pipe.pending.len());
         match least_busy.filter(|pipe| pipe.pending.len() < self.capacity.per_pipe) {
             Some(pipe) => {
@@ -96,7 +104,7 @@ impl Lane {
             None if self.line.len() < self.capacity.waiting => {
                 let mut request = Vec::new();
                 write(&mut request);
-                self.line.push_back((ticket, request));
+                self.line.join(network, ticket, request);
             }
             None => return Err(Full),
         }
@@ -160,7 +168,7 @@ impl Lane {
         pipe.received.drain(..pipe.delivered);
         pipe.delivered = 0;
         while pipe.pending.len() < self.capacity.per_pipe
-            && let Some((ticket, request)) = self.line.pop_front()
+            && let Some((ticket, request)) = self.line.next()
         {
             pipe.unsent.extend_from_slice(&request);
             pipe.pending.push_back(ticket);
@@ -169,7 +177,7 @@ impl Lane {
 
     /// A client has gone: it waits no more. What is in a pipe already is answered for nobody.
     pub(super) fn leave_line(&mut self, serial: u64) {
-        self.line.retain(|(ticket, _)| ticket.serial != serial);
+        self.line.leave(serial);
     }
 }
 
@@ -213,7 +221,7 @@ mod tests {
     }
 
     fn take_on(lane: &mut Lane, serial: u64) -> Result<(), Full> {
-        lane.take_on(ticket(serial), |out| out.push(b'0' + serial as u8))
+        lane.take_on(ticket(serial), [127, 0, 0, 1].into(), |out| out.push(b'0' + serial as u8))
     }
 
     fn sent(lane: &mut Lane, far: &mut StdStream) -> String {

@@ -9,6 +9,7 @@ mod client;
 mod crowd;
 pub mod forward;
 mod lane;
+mod line;
 pub mod parse;
 mod proxies;
 
@@ -66,8 +67,12 @@ const SCRATCH_LEN: usize = 64 << 10;
 /// Bytes of unfinished requests kept in all: 1024 at their largest would be three times as many.
 const INPUT_LEN_TOTAL_MAX: usize = 8 << 20;
 
-/// Requests in one pipe of a lane that answers quickly: more than there can be.
-const UNLIMITED: usize = usize::MAX;
+/// Requests in the pipe of reads. More wait at the gate, where networks take turns and who goes away is forgotten: what is
+/// in a pipe is answered, also for nobody.
+const READS_AT_ONCE: usize = 32;
+
+/// Requests in the pipe of writes: as many as one commit takes.
+const WRITES_AT_ONCE: usize = 256;
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -125,11 +130,12 @@ impl Gate {
             servers.push(server);
             Ok::<_, io::Error>(Lane::new(streams, capacity))
         };
-        let quick = Capacity { per_pipe: UNLIMITED, waiting: 0 };
+        // A connection has one request under way, so no more can wait than there are connections.
+        let quick = |per_pipe| Capacity { per_pipe, waiting: usize::MAX };
         let one_each = Capacity { per_pipe: 1, waiting: limits.waiting_log_ins };
         let lanes = [
-            open(api::Lane::Reads, 1, quick)?,
-            open(api::Lane::Writes, 1, quick)?,
+            open(api::Lane::Reads, 1, quick(READS_AT_ONCE))?,
+            open(api::Lane::Writes, 1, quick(WRITES_AT_ONCE))?,
             open(api::Lane::LogIns, limits.log_ins, one_each)?,
         ];
         listener.set_nonblocking(true)?;
@@ -311,7 +317,7 @@ impl Gatehouse {
             let ticket = Ticket { place, serial: client.serial, is_head: request.method == "HEAD" };
             let lane = &mut self.lanes[api::lane_of(request.method, request.target) as usize];
             let write = |out: &mut Vec<u8>| forward::write(&request, sender, &self.cookie, out);
-            if lane.take_on(ticket, write).is_err() {
+            if lane.take_on(ticket, network_of(sender.address), write).is_err() {
                 return self.refuse(place, &Problem::new(Code::Busy, "too many log-ins are waiting"));
             }
             let keeps_alive = request.keeps_alive && self.listener.is_some();
