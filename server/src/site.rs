@@ -128,6 +128,11 @@ pub fn is_loopback_host(host: &str) -> bool {
     }
 }
 
+/// Whether a Host field can only mean this machine, which a rebound DNS name never does.
+pub fn is_loopback_authority(host: &str) -> bool {
+    split_port(host).is_some_and(|(name, _)| is_loopback_host(name))
+}
+
 /// The fields of a request that say where in a browser it came from.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Provenance<'a> {
@@ -154,10 +159,10 @@ pub fn is_from_own_site(from: Provenance<'_>, public_url: &PublicUrl, allowed_or
     }
 }
 
-/// Whether `origin` is the loopback host the request was sent to, which a rebound DNS name never is.
+/// Whether `origin` is the loopback host the request was sent to.
 fn is_loopback_origin_of(origin: &str, host: Option<&str>) -> bool {
     let Some((host, authority)) = host.zip(origin.strip_prefix("http://")) else { return false };
-    host == authority && split_port(host).is_some_and(|(name, _)| is_loopback_host(name))
+    host == authority && is_loopback_authority(host)
 }
 
 #[cfg(test)]

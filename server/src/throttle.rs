@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::gate::network_of;
 use crate::time::UnixMillis;
+use crate::user::UserId;
 
 /// Failures of one account that cost no wait.
 pub const FREE_PER_ACCOUNT: u16 = 5;
@@ -88,6 +89,24 @@ impl Default for Throttle {
 }
 
 impl Throttle {
+    /// Whether an attempt from this address may be looked at, whatever account it names. Asked before anybody is looked
+    /// up: a refusal costs nobody anything, so its time could be taken as often as somebody likes.
+    ///
+    /// # Errors
+    /// [`Wait`] when it has to wait.
+    pub fn admit(&self, address: IpAddr, now: UnixMillis) -> Result<(), Wait> {
+        let key = self.key(("address", network_of(address)));
+        match self.table().wait_secs((key, FREE_PER_ADDRESS), now) {
+            0 => Ok(()),
+            secs => Err(Wait(secs)),
+        }
+    }
+
+    /// Whom to look up in place of a user who does not exist: the same for the same name, and nobody outside knows whom.
+    pub fn stand_in(&self, name: &str) -> UserId {
+        UserId(self.key(("stand-in", name)))
+    }
+
     /// Counts an attempt, in advance as a failure, so that many at once are not one.
     ///
     /// # Errors
@@ -152,13 +171,16 @@ struct Table(Vec<Bucket>);
 impl Table {
     fn begin(&mut self, account: u64, address: u64, now: UnixMillis) -> Result<Counted, Wait> {
         let both = [(account, FREE_PER_ACCOUNT), (address, FREE_PER_ADDRESS)];
-        let wait = |(key, free)| self.find(key, now).map_or(0, |bucket| bucket.wait_secs(free, now));
-        match both.map(wait).into_iter().max() {
+        match both.map(|bucket| self.wait_secs(bucket, now)).into_iter().max() {
             None | Some(0) => {}
             Some(secs) => return Err(Wait(secs)),
         }
         let [account, address] = both.map(|(key, free)| self.count(key, free + COUNTED_ABOVE_FREE, now));
         Ok(Counted { account, address })
+    }
+
+    fn wait_secs(&self, (key, free): (u64, u16), now: UnixMillis) -> u64 {
+        self.find(key, now).map_or(0, |bucket| bucket.wait_secs(free, now))
     }
 
     fn set(&self, key: u64) -> std::ops::Range<usize> {
@@ -253,6 +275,20 @@ mod tests {
         let attempt = |n: u16| from(&names[usize::from(n)], 1);
         assert_eq!(exhaust(&throttle, attempt, START), (FREE_PER_ADDRESS, Wait(1)));
         assert!(throttle.begin(from("name-29", 2), START).is_ok());
+    }
+
+    #[test]
+    fn an_address_that_has_to_wait_is_not_admitted_and_others_are() {
+        let throttle = Throttle::default();
+        let names: Vec<_> = (0..30).map(|n| format!("name-{n}")).collect();
+        let (home, elsewhere) = (from("", 1).address, from("", 2).address);
+        assert_eq!(throttle.admit(home, START), Ok(()));
+        exhaust(&throttle, |n| from(&names[usize::from(n)], 1), START);
+        for _ in 0..3 {
+            assert_eq!(throttle.admit(home, START), Err(Wait(1)));
+        }
+        assert_eq!(throttle.admit(elsewhere, START), Ok(()));
+        assert_eq!(throttle.admit(home, START.plus_secs(1)), Ok(()));
     }
 
     #[test]

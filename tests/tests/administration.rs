@@ -273,11 +273,21 @@ fn a_log_whose_newest_entries_were_cut_off_is_broken() {
 }
 
 #[test]
-fn readiness_is_for_this_machine_and_not_for_those_behind_a_proxy() {
+fn readiness_and_counters_are_for_this_machine_and_neither_for_a_proxy_nor_for_a_rebound_name() {
     let server = Setup::new(SERVER).start();
     assert_eq!(server.send(Request::get("/readyz")).body, "ready\n");
-    for field in ["X-Forwarded-For", "Forwarded"] {
-        let forwarded = Request::get("/readyz").field(field, "for=192.0.2.1");
-        server.send(forwarded).assert_refused(404, "not_found", "none");
+    for path in ["/readyz", "/metrics"] {
+        for host in ["localhost", "127.0.0.1:8080", "[::1]:80"] {
+            assert_eq!(server.send(Request::get(path).field("Host", host)).status, 200, "{host}");
+        }
+        let forwarded = ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"];
+        for (field, value) in forwarded.map(|field| (field, "192.0.2.1")).into_iter().chain([
+            ("Host", "evil.example:8080"),
+            ("Host", "127.0.0.1.evil.example"),
+            ("Host", "192.0.2.1"),
+        ]) {
+            let strange = Request::get(path).field(field, value);
+            server.send(strange).assert_refused(404, "not_found", "none");
+        }
     }
 }

@@ -1,15 +1,18 @@
 //! How long a refused log-in takes does not tell why it was refused: a rank test over interleaved rounds finds nothing,
 //! and finds what was planted.
 //!
-//! Every attempt comes from an address of its own and names an account of its own, so that none is throttled. `.ci/full`
-//! does three hundred rounds with the released server.
+//! Every attempt comes from an address of its own and names an account of its own, so that none is throttled; those that
+//! are, cost nobody anything and can be timed as often as somebody likes, are a test of their own. `.ci/full` does three
+//! hundred rounds with the released server, and ten throttled ones in each.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use latchkey::command::{self, NewUser};
+use latchkey::clock::Clock;
+use latchkey::command::{self, NewUser, SignIn};
 use latchkey::hasher::{Hasher, Profile};
 use latchkey::password::Password;
+use latchkey::session::{Policy, SESSIONS_PER_USER_MAX, SessionId};
 use latchkey::store::{self, Store};
 use latchkey::time::UnixMillis;
 use latchkey::user::{Name, PasswordHash, Role, UserId};
@@ -170,6 +173,88 @@ fn refused_log_ins_take_the_same_time() {
 #[ignore = "half a minute, in .ci/full"]
 fn refused_log_ins_take_the_same_time_in_three_hundred_rounds() {
     compare(300);
+}
+
+/// A server with one account, which has as many living sessions as one can have.
+fn server_with_sessions() -> Server {
+    let mut server = Setup::new(&program_to_measure(SERVER)).with("ARGON2_PROFILE", "low-memory").start();
+    server.stop();
+    let store = Store::open(&server.data().join(store::FILE_NAME), |_| {}).unwrap();
+    let policy = Policy { grace_secs: 30, inactivity_secs: 3600, lifetime_secs: 3600 };
+    let added = store.write(move |writes| {
+        let (user, verified, now) =
+            (UserId(1), PasswordHash("none".to_owned()), Clock::starting_at(UnixMillis(0)).now());
+        let name: Name = "known".parse().unwrap();
+        let new = NewUser { id: user, name, role: Role::User, password_hash: verified.clone() };
+        command::add_user(writes, new, None, now)?;
+        for number in 0..SESSIONS_PER_USER_MAX {
+            let sign_in = SignIn {
+                user,
+                verified: verified.clone(),
+                upgraded: None,
+                replaces: None,
+                id: SessionId::new(user, (number as u64).to_be_bytes()),
+                kid: 1,
+                address: [192, 0, 2, 1].into(),
+                label: String::new(),
+            };
+            command::sign_in(writes, &sign_in, now, &policy)?;
+        }
+        Ok(())
+    });
+    added.unwrap();
+    drop(store);
+    server.start();
+    server
+}
+
+/// Asserts that a known name and an unknown one are throttled in the same time, each asked for from `addresses` by turns.
+fn compare_throttled(rounds: u16) {
+    let server = server_with_sessions();
+    let names = ["known", "unknown"];
+    let mut random = Random(20_261_123);
+    let attempt = |name: &str, from: IpAddr| {
+        let mut connection = Connection::new(from, server.address());
+        connection.open().unwrap();
+        let request = Request::login(name, "wrong wrong wrong");
+        let begin = Instant::now();
+        let status = connection.send(&request).unwrap().status;
+        (status, begin.elapsed().as_secs_f64() * 1e6)
+    };
+    // An address from which too much has failed, and addresses from which nothing has: there the account has to wait.
+    let spent = loopback(6, 0);
+    for number in 0..20 {
+        assert_eq!(attempt(&format!("other-{number}"), spent).0, 401);
+    }
+    for (place, own_address) in [("a spent address", None), ("a fresh address", Some(7))] {
+        let mut times = [Vec::new(), Vec::new()];
+        let mut number = 0;
+        while times.iter().any(|times| times.len() < usize::from(rounds)) {
+            for index in random.shuffled(2) {
+                number += 1;
+                let from = own_address.map_or(spent, |second| loopback(second, number));
+                // What is not throttled has failed instead, and from now on is.
+                if let (429, took) = attempt(names[index], from) {
+                    times[index].push(took);
+                }
+            }
+        }
+        let z = deviate(&times[0], &times[1]);
+        let [known, unknown] = times.map(|times| median(&times));
+        println!("throttled, {place}: known {known:.0} µs, unknown {unknown:.0} µs, z = {z:.2}");
+        assert!(z.abs() < Z_MAX, "who is known shows at {place}: z = {z:.1}");
+    }
+}
+
+#[test]
+fn throttled_log_ins_take_the_same_time() {
+    compare_throttled(300);
+}
+
+#[test]
+#[ignore = "some seconds, in .ci/full"]
+fn throttled_log_ins_take_the_same_time_in_three_thousand_rounds() {
+    compare_throttled(3000);
 }
 
 #[test]

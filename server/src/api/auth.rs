@@ -100,19 +100,18 @@ pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
     }
     let replaces = app.cookie_token(request)?.and_then(|token| app.read_refresh_token(token));
 
+    app.admit(request)?;
     let name = body.username.parse::<Name>();
-    let named = match &name {
-        Ok(name) => app.store.read(|reads| reads.user_named(name))?,
-        Err(_) => None,
-    };
+    let looked_up = app.look_up(&body.username, name.as_ref().ok())?;
     let attempt = Attempt {
-        account: Some(name.as_ref().map_or(body.username.as_str(), Name::folded)),
+        account: Some(account_of(&body.username, name.as_ref().ok())),
         address: request.client,
-        is_at_home: app.is_at_home(named.as_ref(), request)?,
+        is_at_home: app.is_at_home(&looked_up, request)?,
     };
     let counted = app.throttled(attempt)?;
 
     // Unknown, disabled and empty take the way of a wrong password, argon2 run included.
+    let named = looked_up.named();
     let named_id = named.as_ref().map(|(id, _)| *id);
     let known = named.filter(|(_, user)| !user.disabled);
     let hash = known.as_ref().map(|(_, user)| &user.password_hash);
@@ -257,6 +256,22 @@ pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Answer
     ))
 }
 
+/// Who was looked up for a name: its user, or somebody else in place of a user who does not exist, so that the look takes as
+/// long. Nobody at all in an empty store.
+pub(super) struct LookedUp(Option<(UserId, User, bool)>);
+
+impl LookedUp {
+    /// The user, if it is theirs.
+    pub(super) fn named(self) -> Option<(UserId, User)> {
+        self.0.and_then(|(id, user, is_named)| is_named.then_some((id, user)))
+    }
+}
+
+/// What failures are counted for: a name however it is typed, or what is no name as it is.
+fn account_of<'a>(typed: &'a str, name: Option<&'a Name>) -> &'a str {
+    name.map_or(typed, Name::folded)
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TokenBody {
@@ -264,24 +279,37 @@ struct TokenBody {
 }
 
 impl App {
+    /// Refuses an attempt from an address from which too many have failed, before anybody is looked up for it.
+    pub(super) fn admit(&self, request: &Request<'_>) -> Result<(), Problem> {
+        self.throttle.admit(request.client, self.clock.now()).map_err(|wait| self.too_early(wait))
+    }
+
     /// Counts an attempt to sign in, or refuses it because too many have failed.
     pub(super) fn throttled(&self, attempt: Attempt<'_>) -> Result<Counted, Problem> {
-        self.throttle.begin(attempt, self.clock.now()).map_err(|Wait(secs)| {
-            self.count(Count::Throttled);
-            Problem { wait_secs: Some(secs), ..Code::Throttled.into() }
-        })
+        self.throttle.begin(attempt, self.clock.now()).map_err(|wait| self.too_early(wait))
+    }
+
+    fn too_early(&self, Wait(secs): Wait) -> Problem {
+        self.count(Count::Throttled);
+        Problem { wait_secs: Some(secs), ..Code::Throttled.into() }
+    }
+
+    /// Looks up who is `typed`, which reads as `name` if it is one at all.
+    pub(super) fn look_up(&self, typed: &str, name: Option<&Name>) -> Result<LookedUp, Problem> {
+        let stand_in = self.throttle.stand_in(account_of(typed, name));
+        let found = self.store.read(|reads| reads.user_named_or_another(name, stand_in))?;
+        Ok(LookedUp(found))
     }
 
     /// Whether a session of this user lives at the address of the request.
-    fn is_at_home(&self, named: Option<&(UserId, User)>, request: &Request<'_>) -> Result<bool, Problem> {
-        // An unknown user is looked for as well, so that the look tells nothing.
-        let id = named.map_or(UserId(0), |(id, _)| *id);
-        let (sessions, now) = (self.store.read(|reads| reads.sessions_of(id))?, self.clock.now());
-        let user = named.map(|(_, user)| user);
+    fn is_at_home(&self, LookedUp(found): &LookedUp, request: &Request<'_>) -> Result<bool, Problem> {
+        let Some((id, user, is_named)) = found else { return Ok(false) };
+        let (sessions, now) = (self.store.read(|reads| reads.sessions_of(*id))?, self.clock.now());
         let lives_here = |session: &Session| {
-            session.address == request.client.to_canonical() && session.end_reason(user, now).is_none()
+            session.address == request.client.to_canonical() && session.end_reason(Some(user), now).is_none()
         };
-        Ok(sessions.iter().any(|(_, session)| lives_here(session)))
+        // Each is looked at, wherever the first one is.
+        Ok(sessions.iter().filter(|(_, session)| lives_here(session)).count() > 0 && *is_named)
     }
 
     /// Tells log and counters what an administrator wants to know about a refresh.

@@ -62,11 +62,9 @@ pub(super) fn reset(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
     if body.username.len() > NAME_LEN_MAX {
         return Err(Problem::bad_request("the user name is too long"));
     }
+    app.admit(request)?;
     let name = body.username.parse::<Name>();
-    let named = match &name {
-        Ok(name) => app.store.read(|reads| reads.user_named(name))?,
-        Err(_) => None,
-    };
+    let named = app.look_up(&body.username, name.as_ref().ok())?.named();
     // Of an unknown user a code is looked at as well, so that the time tells nothing; there is none for id 0.
     let (user, epoch) = named.as_ref().map_or((UserId(0), 0), |(user, record)| (*user, record.auth_epoch));
     let known = named.as_ref().map(|(user, _)| *user);

@@ -3,6 +3,7 @@
 use super::outcome::Answer;
 use super::{App, Request, Response};
 use crate::problem::{Code, Problem};
+use crate::site;
 
 /// `GET /readyz`
 pub(super) fn ready(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
@@ -20,8 +21,10 @@ pub(super) fn metrics(app: &App, request: &Request<'_>) -> Result<Answer, Proble
     Ok(Response::text(app.metrics.to_string()).into())
 }
 
-/// 404 unless the request comes from this machine, and not through a proxy on it.
+/// 404 unless the request comes from this machine, and neither through a proxy on it nor from a page that a browser on it
+/// shows under a name that leads here (DNS rebinding).
 fn refuse_strangers(request: &Request<'_>) -> Result<(), Problem> {
-    let is_local = request.client.is_loopback() && !request.is_forwarded;
+    let is_asked_for_here = request.field("host")?.is_none_or(site::is_loopback_authority);
+    let is_local = request.client.is_loopback() && !request.is_forwarded && is_asked_for_here;
     is_local.then_some(()).ok_or_else(|| Code::NotFound.into())
 }

@@ -316,7 +316,7 @@ impl<'a> Fields<'a> {
                     return Err(Refusal::Expectation);
                 }
                 read.expects_continue = true;
-            } else if is("forwarded")
+            } else if ["forwarded", "via", "x-real-ip"].iter().any(|known| is(known))
                 || name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("x-forwarded-"))
             {
                 read.is_forwarded = true;

@@ -233,6 +233,23 @@ where
         Ok(Some((id, user)))
     }
 
+    /// The user who signs in as `name`, or, where there is none, somebody else, who is found in the same way and time:
+    /// the one whose id is behind `stand_in`. The third value says which of the two it is.
+    pub fn user_named_or_another(
+        &self,
+        name: Option<&Name>,
+        stand_in: UserId,
+    ) -> Result<Option<(UserId, User, bool)>, StoreError> {
+        let login = name.map(|name| self.logins.get(name.folded())).transpose()?.flatten();
+        let wanted = login.map(|id| id.value());
+        let from = wanted.unwrap_or(stand_in.0);
+        // Nobody may be behind it; the first is looked for each time, so that it does not show.
+        let (behind, first) = (self.users.range(from..)?.next(), self.users.range(0..)?.next());
+        let Some((id, record)) = behind.or(first).transpose()? else { return Ok(None) };
+        let (id, user) = (id.value(), codec::decode_user(record.value())?);
+        Ok(Some((UserId(id), user, wanted == Some(id))))
+    }
+
     /// Every user, in the order of their names.
     pub fn users(&self) -> Result<Vec<(UserId, User)>, StoreError> {
         let mut found = Vec::new();

@@ -298,6 +298,33 @@ fn a_store_of_schema_1_is_migrated_with_everything_in_it() {
 }
 
 #[test]
+fn in_place_of_a_user_who_does_not_exist_another_is_looked_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join(FILE_NAME));
+    let look_up = |name: &str, stand_in| {
+        let name: Option<Name> = name.parse().ok();
+        let found = store.read(|reads| reads.user_named_or_another(name.as_ref(), UserId(stand_in))).unwrap();
+        found.map(|(id, user, is_named)| (id.0, user.name, is_named))
+    };
+    assert_eq!(look_up("alice", 1), None, "there is nobody yet");
+    let bob = || ("bob".parse::<Name>().unwrap(), User { name: "bob".to_owned(), ..alice().2 });
+    store
+        .write(move |writes| {
+            let (id, name, user) = alice();
+            writes.add_user(id, &name, &user)?;
+            let (name, user) = bob();
+            writes.add_user(UserId(9), &name, &user)
+        })
+        .unwrap();
+    assert_eq!(look_up("ALICE", 8), Some((7, "Alice".to_owned(), true)));
+    assert_eq!(look_up("bob", 8), Some((9, "bob".to_owned(), true)));
+    for (stand_in, id, name) in [(0, 7, "Alice"), (7, 7, "Alice"), (8, 9, "bob"), (u64::MAX, 7, "Alice")] {
+        assert_eq!(look_up("nobody", stand_in), Some((id, name.to_owned(), false)));
+        assert_eq!(look_up("", stand_in), Some((id, name.to_owned(), false)));
+    }
+}
+
+#[test]
 fn a_head_behind_which_no_entry_can_be_counted_is_damaged() {
     let head = |next: u64| [&next.to_be_bytes()[..], &[0; 65]].concat();
     assert!(Head::from_bytes(&head(u64::MAX - 1)).is_some());

@@ -274,7 +274,8 @@ fn the_connection_stays_unless_the_client_says_otherwise() {
 
 #[test]
 fn proxies_are_noticed_and_the_nearest_ones_word_is_kept() {
-    for line in ["X-Forwarded-For: 1.2.3.4", "x-forwarded-proto: https", "Forwarded: for=1.2.3.4"] {
+    let forwarded = ["X-Forwarded-For: 1.2.3.4", "x-forwarded-proto: https", "Forwarded: for=1.2.3.4"];
+    for line in forwarded.into_iter().chain(["Via: 1.1 proxy", "X-Real-IP: 1.2.3.4"]) {
         assert!(complete(with_lines(&[line]).as_bytes()).is_forwarded, "{line}");
     }
     let two = with_lines(&["X-Forwarded-For: 1.1.1.1", "X-Forwarded-For: 2.2.2.2"]);
