@@ -47,6 +47,13 @@ impl Setup {
         self
     }
 
+    /// Logs all there is to log.
+    #[must_use]
+    pub fn with_every_log_line(mut self) -> Self {
+        self.settings.push(("RUST_LOG".to_owned(), "trace".to_owned()));
+        self
+    }
+
     /// Lets the server open no more than so many files and sockets.
     #[must_use]
     pub fn with_descriptors(mut self, limit: u32) -> Self {

@@ -5,6 +5,7 @@ use latchkey_tests::server::Setup;
 use serde_json::json;
 
 const APPLICATION: &str = env!("CARGO_BIN_EXE_own-route");
+const WITH_A_BUG: &str = env!("CARGO_BIN_EXE_panics");
 
 #[test]
 fn a_route_of_ones_own_knows_who_is_signed_in() {
@@ -30,6 +31,19 @@ fn a_route_of_ones_own_has_its_methods_and_no_others() {
     refused.assert_refused(405, "method_not_allowed", "none");
     assert_eq!(refused.field("allow"), Some("GET, HEAD"));
     server.send(Request::get("/api/hello/")).assert_refused(404, "not_found", "none");
+}
+
+#[test]
+fn a_handler_that_panics_is_a_500_and_the_server_goes_on() {
+    let server = Setup::new(WITH_A_BUG).start();
+    server.add_user("alice");
+    for _ in 0..3 {
+        let answer = server.send(Request::get("/api/bug"));
+        answer.assert_refused(500, "internal", "retry");
+        assert!(!answer.body.contains("application"), "the client learns nothing of it: {}", answer.body);
+    }
+    assert!(server.log().contains("the handler of a request panicked"));
+    assert_eq!(server.get("/api/me", &server.login("alice").access).status, 200);
 }
 
 #[test]

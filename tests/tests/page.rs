@@ -71,3 +71,19 @@ fn password_fields_hide_what_is_typed_and_are_known_to_password_managers() {
     );
     assert!(page.contains("id=\"sign-out\"") && page.contains("id=\"sign-out-everywhere\""));
 }
+
+#[test]
+fn every_answer_with_a_body_forbids_to_guess_its_type() {
+    let server = Setup::new(SERVER).start();
+    server.add_user("alice");
+    let token = server.login("alice").access;
+    for path in
+        ["/", "/style.css", "/icon.svg", "/openapi.json", "/healthz", "/metrics", "/api/me", "/nowhere"]
+    {
+        let answer = server.send(Request::get(path).bearer(&token));
+        assert!(!answer.body.is_empty(), "{path}");
+        assert_eq!(answer.field("x-content-type-options"), Some("nosniff"), "{path}");
+    }
+    let at_the_gate = server.send(Request::get("/").field("Expect", "everything"));
+    assert_eq!((at_the_gate.status, at_the_gate.field("x-content-type-options")), (417, Some("nosniff")));
+}

@@ -5,6 +5,12 @@
 use std::fs;
 use std::process::Output;
 
+use latchkey::administration::{Command, ResetCode};
+use latchkey::api;
+use latchkey::keys::Keys;
+use latchkey::password::Password;
+use latchkey::user::{PasswordHash, Role};
+use latchkey_client::Saved;
 use latchkey_tests::http::{Answer, Request};
 use latchkey_tests::server::{Server, Setup, Tokens, secret_in};
 use serde_json::json;
@@ -15,6 +21,7 @@ const PLANTED: &str = "planted-Password-1 for the search";
 const NEW: &str = "planted-Password-2 for the search";
 const WRONG: &str = "planted-Password-3 for the search";
 const RETRY_KEY: &str = "planted-retry-key-0123456789";
+const METHOD: &str = "planted-method-01234";
 
 /// What was said where anybody may read it, and the secrets that must not be in it.
 struct Search {
@@ -62,8 +69,8 @@ impl Search {
 
 #[test]
 fn no_secret_is_told_by_logs_errors_and_answers() {
-    let server = Setup::new(SERVER).with("GRACE_SECS", 0).start();
-    let secrets = [PLANTED, NEW, WRONG, RETRY_KEY, "$argon2"].map(str::to_owned).to_vec();
+    let server = Setup::new(SERVER).with("GRACE_SECS", 0).with_every_log_line().start();
+    let secrets = [PLANTED, NEW, WRONG, RETRY_KEY, METHOD, "$argon2"].map(str::to_owned).to_vec();
     let mut search = Search { server, said: Vec::new(), secrets };
 
     // The first administrator, and a user with each of a password and a code.
@@ -110,6 +117,7 @@ fn no_secret_is_told_by_logs_errors_and_answers() {
     );
     search.send(Request::get(&format!("/{RETRY_KEY}")));
     search.send(Request::new(RETRY_KEY, "/api/me"));
+    search.send(Request::new(METHOD, &format!("/api/auth/sessions/{RETRY_KEY}")));
     search.send(Request::get("/api/me").field("X-Planted", WRONG).field("Bad Name", WRONG));
 
     // A session's whole life, a reuse and forged tokens included.
@@ -182,11 +190,64 @@ fn no_secret_is_told_by_logs_errors_and_answers() {
             .map(str::to_owned),
     );
     assert!(search.secrets.len() > 15, "two keys, twelve tokens, two codes and what was planted");
-    search.said.push(search.server.log());
+    let log = search.server.log();
+    assert!(
+        log.contains("GET /api/admin/users -> 400"),
+        "the log says what is asked for, in its own words: {log}"
+    );
+    search.said.push(log);
     for text in &search.said {
         for secret in &search.secrets {
             assert!(!text.contains(secret.as_str()), "{secret} is told by: {text}");
         }
         assert_eq!(secret_in(text), None, "{text}");
+    }
+}
+
+/// The key of the client's file, as long as one of ours.
+const TOKEN: &str = "planted-token-0123456789-0123456789-0123456789-0123456789-0123456789-012";
+
+#[test]
+fn whatever_holds_a_secret_shows_none_of_it_in_debug() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Keys::create(&folder.path().join("keys")).unwrap();
+    let password = || Password::new(PLANTED.to_owned());
+    let login = json!({"username": "alice", "password": PLANTED}).to_string();
+    let saved = json!({
+        "version": 1, "origin": "http://127.0.0.1:8080", "user": "alice", "session": "AAAAAAAAAAAAAAAAAAAAAA",
+        "refresh_token": TOKEN, "retry_key": RETRY_KEY, "unanswered": false,
+    });
+    let request = api::Request {
+        id: "",
+        method: api::Method::Post,
+        path: "/",
+        query: PLANTED,
+        fields: &[("authorization", PLANTED), ("cookie", PLANTED)],
+        body: PLANTED.as_bytes(),
+        client: [127, 0, 0, 1].into(),
+        is_forwarded: false,
+    };
+    let (name, role) = (String::new(), Role::User);
+    let shown = [
+        format!("{:?}", password()),
+        format!("{:?}", PasswordHash(PLANTED.to_owned())),
+        format!("{:?}", Command::AddUser { name: name.clone(), role, password: password() }),
+        format!("{:?}", Command::SetPassword { name, password: password() }),
+        format!("{:?}", ResetCode { code: PLANTED.to_owned(), expires: 0 }),
+        format!("{:?}", serde_json::from_str::<api::LoginBody>(&login).unwrap()),
+        format!("{request:?}"),
+        format!("{:?}", api::Response::json(&json!({"access_token": PLANTED}))),
+        format!("{:?}", Saved::from_json(saved.to_string().as_bytes()).unwrap()),
+        format!("{keys:?} {:?} {:?}", keys.access(), keys.refresh(1)),
+        format!("{:?} {:?}", keys.signing_audit_key(), keys.signing_code_key()),
+    ];
+    for shown in shown {
+        // Bytes of a secret would be a list of numbers, such as these of "planted".
+        for secret in [PLANTED, TOKEN, RETRY_KEY, "112, 108", "70, 6C"] {
+            assert!(!shown.contains(secret), "{secret} is shown: {shown}");
+        }
+        assert_eq!(secret_in(&shown), None, "{shown}");
+        let numbers = shown.matches(',').count();
+        assert!(numbers < 8, "that may be the bytes of a key: {shown}");
     }
 }

@@ -157,6 +157,13 @@ pub fn endpoints() -> impl Iterator<Item = (&'static str, Method)> {
     ROUTES.iter().flat_map(|(path, methods)| methods.iter().map(|(method, ..)| (*path, *method)))
 }
 
+/// The route of a target as [`endpoints`] spells it, for the log.
+pub fn route_of(target: &str) -> &'static str {
+    let path = path_of(target);
+    let known = ROUTES.iter().find(|(route, _)| matches(route, path));
+    known.map_or("a path of nobody's or of the application's", |(route, _)| route)
+}
+
 /// What answers a request: a handler of ours, or one of an application around us.
 enum Answering {
     Ours(Handler),
@@ -165,7 +172,7 @@ enum Answering {
 
 /// The lane of a request, going by its method and the path of its target. What will be refused is read.
 pub fn lane_of(method: &str, target: &str) -> Lane {
-    let path = target.split('?').next().unwrap_or_default();
+    let path = path_of(target);
     let methods = ROUTES.iter().find(|(route, _)| matches(route, path)).map(|(_, methods)| *methods);
     let known = methods.unwrap_or_default().iter().find(|(known, ..)| known.as_str() == method);
     known.map_or(Lane::Reads, |(_, lane, _)| *lane)
@@ -277,6 +284,10 @@ fn matches(route: &str, path: &str) -> bool {
     let (_, end) = rest.split_once('}').expect("a brace that opens is closed");
     let segment = path.strip_prefix(start).and_then(|path| path.strip_suffix(end));
     segment.is_some_and(|segment| !segment.is_empty() && !segment.contains('/'))
+}
+
+fn path_of(target: &str) -> &str {
+    target.split('?').next().unwrap_or_default()
 }
 
 fn method_list(methods: impl Iterator<Item = Method>) -> String {

@@ -6,8 +6,8 @@ use std::panic::{self, AssertUnwindSafe};
 
 use tiny_http::StatusCode;
 
-use super::path_of;
-use crate::api::Response;
+use super::method_of;
+use crate::api::{Response, route_of};
 use crate::clock;
 use crate::problem::Code;
 
@@ -38,7 +38,9 @@ impl Answers {
         let start = self.bytes.len();
         let answered = panic::catch_unwind(AssertUnwindSafe(|| {
             let response = answer();
-            log::debug!("{id}: {} {} -> {}", incoming.method(), path_of(incoming.url()), response.status);
+            // What strangers write where a path or a method belongs is none of the log's business.
+            let (method, route) = (method_of(incoming.method()), route_of(incoming.url()));
+            log::debug!("{id}: {method} {route} -> {}", response.status);
             write(&response, is_head, &mut self.bytes);
         }));
         if answered.is_err() {

@@ -244,6 +244,7 @@ fn answer(app: &App, id: &str, incoming: &mut tiny_http::Request) -> Outcome {
     })
 }
 
+/// The method of a request, among those that paths are for.
 fn method_of(method: &tiny_http::Method) -> Method {
     match method {
         tiny_http::Method::Get => Method::Get,
@@ -254,9 +255,4 @@ fn method_of(method: &tiny_http::Method) -> Method {
         tiny_http::Method::Options => Method::Options,
         _ => Method::Other,
     }
-}
-
-/// The path of a target; what may stand in a query is none of the log's business.
-fn path_of(target: &str) -> &str {
-    target.split('?').next().unwrap_or_default()
 }
