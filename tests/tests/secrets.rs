@@ -204,8 +204,11 @@ fn no_secret_is_told_by_logs_errors_and_answers() {
     }
 }
 
-/// The key of the client's file, as long as one of ours.
-const TOKEN: &str = "planted-token-0123456789-0123456789-0123456789-0123456789-0123456789-012";
+/// A refresh token, as long as one of ours.
+const TOKEN: &str = "planted-token-0123456789012345678901234567890123456789012345678901234567";
+
+/// A retry key of our client.
+const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 #[test]
 fn whatever_holds_a_secret_shows_none_of_it_in_debug() {
@@ -215,7 +218,7 @@ fn whatever_holds_a_secret_shows_none_of_it_in_debug() {
     let login = json!({"username": "alice", "password": PLANTED}).to_string();
     let saved = json!({
         "version": 1, "origin": "http://127.0.0.1:8080", "user": "alice", "session": "AAAAAAAAAAAAAAAAAAAAAA",
-        "refresh_token": TOKEN, "retry_key": RETRY_KEY, "unanswered": false,
+        "refresh_token": TOKEN, "retry_key": KEY, "unanswered": false,
     });
     let request = api::Request {
         id: "",
@@ -243,7 +246,7 @@ fn whatever_holds_a_secret_shows_none_of_it_in_debug() {
     ];
     for shown in shown {
         // Bytes of a secret would be a list of numbers, such as these of "planted".
-        for secret in [PLANTED, TOKEN, RETRY_KEY, "112, 108", "70, 6C"] {
+        for secret in [PLANTED, TOKEN, KEY, "112, 108", "70, 6C"] {
             assert!(!shown.contains(secret), "{secret} is shown: {shown}");
         }
         assert_eq!(secret_in(&shown), None, "{shown}");
