@@ -1,6 +1,6 @@
 //! HTTP/1.1 by hand, one request a connection, so that a test decides about every byte.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -8,20 +8,30 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::server::without_secrets;
+
 /// A server that takes longer than this for one answer hangs.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A server that does not even accept for so long is deaf.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Largest answer in bytes, so that one without an end ends.
+const ANSWER_LEN_MAX: u64 = 16 << 20;
+
 /// Connects from an address of one's own choice, as long as it is one of this machine: all of 127.0.0.0/8 is.
 pub fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
-    if to.ip().is_loopback() && to.is_ipv4() {
+    if has_many_addresses(to) {
         socket.bind(&SocketAddr::new(from, 0).into())?;
     }
     socket.connect_timeout(&to.into(), CONNECT_TIMEOUT)?;
     Ok(socket.into())
+}
+
+/// Whether its clients can come from addresses of their own choice.
+pub fn has_many_addresses(to: SocketAddr) -> bool {
+    to.is_ipv4() && to.ip().is_loopback()
 }
 
 /// One of the 65,536 addresses that begin with 127 and `second`.
@@ -102,17 +112,21 @@ impl Request {
         self.try_send(address).unwrap()
     }
 
-    /// Sends it to a server that may not be there, or may go away before it has answered.
+    /// Sends it to a server that may not be there, may go away before it has answered, or may be none of ours: then the
+    /// error is [`io::ErrorKind::InvalidData`].
     pub fn try_send(self, address: SocketAddr) -> io::Result<Answer> {
         let mut stream = match self.from {
             Some(from) => connect(from, address)?,
-            None => TcpStream::connect(address)?,
+            None => TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?,
         };
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.write_all(&self.field("Connection", "close").to_bytes(address))?;
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes)?;
-        Answer::parse(&bytes).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        stream.take(ANSWER_LEN_MAX).read_to_end(&mut bytes)?;
+        let answer = Answer::parse(&bytes)?;
+        let is_head_only = answer.body.is_empty();
+        let is_whole = is_head_only || answer.content_length().is_none_or(|len| len == answer.body.len());
+        if is_whole { Ok(answer) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
     /// The bytes that are sent, with the fields every request to `address` needs.
@@ -168,7 +182,7 @@ impl Connection {
 }
 
 /// An answer, read whole.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
@@ -178,18 +192,23 @@ pub struct Answer {
     pub body: String,
 }
 
+/// Tests and the attack kit print answers when something is wrong, and others read what they print.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, fields, body } = self;
+        f.write_str(&without_secrets(&format!("{status} {fields:?} {body}")))
+    }
+}
+
 impl Answer {
     /// Reads one answer and nothing after it; its request was no HEAD.
     fn read(stream: &mut TcpStream) -> io::Result<Self> {
         let (mut bytes, mut room) = (Vec::new(), [0; 4096]);
         loop {
-            if let Some(head_len) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-                let head = String::from_utf8_lossy(&bytes[..head_len]).to_ascii_lowercase();
-                let length =
-                    head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-                if bytes.len() >= head_len + 4 + length.unwrap_or(0) {
-                    return Self::parse(&bytes).ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
-                }
+            match Self::parse(&bytes) {
+                Ok(answer) if answer.body.len() >= answer.content_length().unwrap_or(0) => return Ok(answer),
+                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+                _ => {}
             }
             match stream.read(&mut room)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -198,20 +217,29 @@ impl Answer {
         }
     }
 
-    /// `None` when it is cut short.
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let text = String::from_utf8(bytes.to_vec()).expect("our answers are UTF-8");
-        let (head, body) = text.split_once("\r\n\r\n")?;
+    /// Reads a head and whatever is there of a body.
+    fn parse(bytes: &[u8]) -> io::Result<Self> {
+        let start = b"HTTP/1.";
+        if !bytes.starts_with(&start[..start.len().min(bytes.len())]) {
+            return Err(not_ours("an answer is not HTTP/1.1"));
+        }
+        let text = str::from_utf8(bytes).map_err(|error| match error.error_len() {
+            None => io::ErrorKind::UnexpectedEof.into(),
+            Some(_) => not_ours("an answer is not UTF-8"),
+        })?;
+        let (head, body) = text.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap().parse().unwrap();
-        let fields = lines
-            .map(|line| line.split_once(": ").unwrap())
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-            .collect();
-        let answer = Self { status, fields, body: body.to_owned() };
-        let announced = answer.field("content-length").and_then(|len| len.parse().ok());
-        let is_head_only = body.is_empty();
-        (is_head_only || announced.is_none_or(|len: usize| len == body.len())).then_some(answer)
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        let status = status.ok_or_else(|| not_ours("an answer has no status"))?;
+        let fields =
+            lines.map(|line| line.split_once(':').ok_or_else(|| not_ours("a header field has no colon")));
+        let fields = fields
+            .map(|field| field.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())));
+        Ok(Self { status, fields: fields.collect::<io::Result<_>>()?, body: body.to_owned() })
+    }
+
+    fn content_length(&self) -> Option<usize> {
+        self.field("content-length")?.parse().ok()
     }
 
     /// A field.
@@ -221,7 +249,12 @@ impl Answer {
 
     /// The body as JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+        self.try_json().unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The body as JSON, if it is.
+    pub fn try_json(&self) -> io::Result<Value> {
+        serde_json::from_str(&self.body).map_err(|_| not_ours("an answer is not JSON"))
     }
 
     /// The value of the cookie that is set; empty when it is cleared.
@@ -263,4 +296,9 @@ impl Answer {
         let secs = self.field("retry-after").and_then(|secs| secs.parse().ok());
         assert!(secs.is_some_and(|secs: u64| (1..=60).contains(&secs)), "{self:?}");
     }
+}
+
+/// What our server never answers. Only the reason is told: the answer may hold tokens.
+fn not_ours(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
