@@ -3,13 +3,12 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use crate::http::connect;
+use crate::http::{connect, has_many_addresses};
 
 /// Where attackers come from, and where the good client does.
 const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 66));
@@ -37,32 +36,50 @@ pub struct Attack {
     pub name: &'static str,
     /// What it does.
     pub what: &'static str,
-    run: fn(SocketAddr),
+    /// Whether it comes from many addresses: from one, which is the good client's too, it would only use that up.
+    is_crowd: bool,
+    run: Run,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Run {
+    /// What counts is what the good client and the process feel of it.
+    Harm(fn(SocketAddr)),
+    /// What counts besides is that nothing hidden in a body is answered.
+    Smuggle(&'static [Hidden]),
+}
+
+const fn harm(name: &'static str, what: &'static str, run: fn(SocketAddr)) -> Attack {
+    Attack { name, what, is_crowd: false, run: Run::Harm(run) }
+}
+
+const fn crowd(name: &'static str, what: &'static str, run: fn(SocketAddr)) -> Attack {
+    Attack { is_crowd: true, ..harm(name, what, run) }
+}
+
+const fn smuggle(name: &'static str, what: &'static str, requests: &'static [Hidden]) -> Attack {
+    Attack { name, what, is_crowd: false, run: Run::Smuggle(requests) }
 }
 
 /// Every attack, K1 to K6 of those that end a bare tiny_http server first.
 pub const ATTACKS: &[Attack] = &[
-    Attack { name: "huge_length", what: "K1: a body of a terabyte is announced", run: huge_length },
-    Attack { name: "http_2", what: "K2: requests of HTTP/2.0", run: http_2 },
-    Attack { name: "descriptors", what: "K3: more idle connections than descriptors", run: idle_flood },
-    Attack { name: "reset", what: "K4: a request followed by RST", run: reset },
-    Attack { name: "silent_bodies", what: "K5: bodies that never come", run: silent_bodies },
-    Attack { name: "silence", what: "K6: nobody at all for a while", run: |_| thread::sleep(PATIENCE) },
-    Attack { name: "slow_heads", what: "heads that come a byte at a time", run: slow_heads },
-    Attack { name: "slow_bodies", what: "bodies that come a byte at a time", run: slow_bodies },
-    Attack {
-        name: "slow_readers",
-        what: "pipelined requests whose answers are not taken",
-        run: slow_readers,
-    },
-    Attack { name: "idle_flood", what: "2000 connections that say nothing", run: idle_flood },
-    Attack { name: "churn", what: "3000 connections opened and closed", run: churn },
-    Attack { name: "endless_head", what: "heads that do not end", run: endless_head },
-    Attack { name: "noise", what: "bytes that are no HTTP", run: noise },
-    Attack { name: "two_lengths", what: "bodies whose length can be read in two ways", run: two_lengths },
-    Attack { name: "chunked", what: "chunked bodies and folded fields", run: chunked },
-    Attack { name: "deaf_crowd", what: "six addresses full of clients that take no answer", run: deaf_crowd },
-    Attack { name: "half_open", what: "clients that stop sending and stay", run: half_open },
+    harm("huge_length", "K1: a body of a terabyte is announced", huge_length),
+    harm("http_2", "K2: requests of HTTP/2.0", http_2),
+    harm("descriptors", "K3: more idle connections than descriptors", idle_flood),
+    harm("reset", "K4: a request followed by RST", reset),
+    harm("silent_bodies", "K5: bodies that never come", silent_bodies),
+    harm("silence", "K6: nobody at all for a while", |_| thread::sleep(PATIENCE)),
+    harm("slow_heads", "heads that come a byte at a time", slow_heads),
+    harm("slow_bodies", "bodies that come a byte at a time", slow_bodies),
+    harm("slow_readers", "pipelined requests whose answers are not taken", slow_readers),
+    harm("idle_flood", "2000 connections that say nothing", idle_flood),
+    harm("churn", "3000 connections opened and closed", churn),
+    harm("endless_head", "heads that do not end", endless_head),
+    harm("noise", "bytes that are no HTTP", noise),
+    smuggle("two_lengths", "bodies whose length can be read in two ways, a request in each", TWO_LENGTHS),
+    smuggle("chunked", "encodings that some readers do not know, a request behind each", CHUNKED),
+    crowd("deaf_crowd", "six addresses full of clients that take no answer", deaf_crowd),
+    harm("half_open", "clients that stop sending and stay", half_open),
 ];
 
 /// What an attack did.
@@ -84,6 +101,8 @@ pub struct Report {
     pub after: Usage,
     /// Whether the good client is served after the attack.
     pub survived: bool,
+    /// Heads whose body was answered as a request.
+    pub smuggled: Vec<String>,
 }
 
 impl Report {
@@ -92,6 +111,9 @@ impl Report {
         let mut faults = Vec::new();
         if !self.survived {
             faults.push("the server no longer answers".to_owned());
+        }
+        if !self.smuggled.is_empty() {
+            faults.push(format!("a body was answered as a request after {}", self.smuggled.join(", ")));
         }
         if self.refused > 0 || self.answered == 0 {
             faults.push(format!(
@@ -164,10 +186,15 @@ impl Usage {
 }
 
 impl Attack {
+    /// Why it would tell nothing about a server at this address, if it would not.
+    pub fn skipped_at(&self, address: SocketAddr) -> Option<&'static str> {
+        let is_skipped = self.is_crowd && !has_many_addresses(address);
+        is_skipped.then_some("it needs many addresses, which only 127.0.0.0/8 gives")
+    }
+
     /// Attacks, with a good client from another address beside it.
     pub fn run(&self, target: Target) -> Report {
         let before = Usage::of(target.pid);
-        let over = AtomicBool::new(false);
         let mut report = Report {
             attack: self.name,
             answered: 0,
@@ -177,11 +204,15 @@ impl Attack {
             peak: before,
             after: before,
             survived: false,
+            smuggled: Vec::new(),
         };
         thread::scope(|scope| {
-            scope.spawn(|| {
-                (self.run)(target.address);
-                over.store(true, Ordering::Release);
+            let attack = scope.spawn(|| match self.run {
+                Run::Harm(run) => {
+                    run(target.address);
+                    Vec::new()
+                }
+                Run::Smuggle(requests) => answered(requests, target.address),
             });
             loop {
                 let start = Instant::now();
@@ -192,13 +223,15 @@ impl Attack {
                 report.slowest = report.slowest.max(start.elapsed());
                 report.peak = report.peak.max(Usage::of(target.pid));
                 // Looked at last: an attack may be over before this thread has run at all.
-                if over.load(Ordering::Acquire) {
+                if attack.is_finished() {
                     break;
                 }
                 thread::sleep(Duration::from_millis(20));
             }
+            report.smuggled = attack.join().expect("an attack does not panic");
         });
         report.after = before.restored(target.pid);
+        report.peak = report.peak.max(report.after);
         report.survived = good_request(target.address).is_ok();
         report
     }
@@ -365,35 +398,80 @@ fn noise(address: SocketAddr) {
     }
 }
 
-fn two_lengths(address: SocketAddr) {
-    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
-    for lines in [
-        "Content-Length: 5\r\nContent-Length: 0\r\n",
-        "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
-        "Content-Length: +5\r\n",
-        "Content-Length: 5, 0\r\n",
-        "Content-Length: 0x5\r\n",
-    ] {
-        for mut stream in connections(address, 10) {
-            send(
-                &mut stream,
-                format!("POST /api/auth/logout HTTP/1.1\r\nHost: a\r\n{lines}\r\n0\r\n\r\n{smuggled}"),
-            );
-            drain_quickly(&mut stream);
-        }
-    }
+/// A request with another one hidden behind `before` in its body. A strict reader sees one request or none in it, so that
+/// a second answer was given to the hidden one.
+#[derive(Clone, Copy, Debug)]
+struct Hidden {
+    fields: &'static str,
+    before: &'static str,
 }
 
-fn chunked(address: SocketAddr) {
-    for lines in
-        ["Transfer-Encoding: chunked\r\n", "Transfer-Encoding:\r\n chunked\r\n", "Transfer-Encoding: x\r\n"]
-    {
-        for mut stream in connections(address, 10) {
-            let chunks = "1\r\na\r\n".repeat(1000);
-            send(&mut stream, format!("POST /api/auth/logout HTTP/1.1\r\nHost: a\r\n{lines}\r\n{chunks}"));
-            drain_quickly(&mut stream);
-        }
+const fn hidden(fields: &'static str, before: &'static str) -> Hidden {
+    Hidden { fields, before }
+}
+
+const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+/// Five bytes, or no chunk.
+const FIVE: &str = "0\r\n\r\n";
+
+// The longer of two lengths is that of the whole body, so that who believes it does not wait for more.
+const _: () = assert!(SMUGGLED.len() == 54 && FIVE.len() + SMUGGLED.len() == 59);
+
+/// RFC 9112 §6.3: refused, or answered once and closed.
+const TWO_LENGTHS: &[Hidden] = &[
+    hidden("Content-Length: 5\r\nContent-Length: 0", FIVE),
+    hidden("Content-Length: 5\r\nContent-Length: 59", FIVE),
+    hidden("Content-Length: 59\r\nContent-Length: 5", FIVE),
+    hidden("Content-Length: 54\r\nContent-Length: 0", ""),
+    hidden("Content-Length: 0\r\nTransfer-Encoding: chunked", FIVE),
+    hidden("Transfer-Encoding: chunked\r\nContent-Length: 59", FIVE),
+    hidden("Content-Length: 5\r\nTransfer-Encoding: chunked", FIVE),
+    hidden("Content-Length: +5", FIVE),
+    hidden("Content-Length: -5", ""),
+    hidden("Content-Length: 5, 0", FIVE),
+    hidden("Content-Length: 0x5", FIVE),
+    hidden("Content-Length: 0x5", ""),
+    hidden("Content-Length: 5 5", FIVE),
+    hidden("Content-Length : 5", FIVE),
+    hidden("Content-Length : 5", ""),
+];
+
+/// Where the first chunk should be is no length, or the encoding is not `chunked`: refused, and closed.
+const CHUNKED: &[Hidden] = &[
+    hidden("Transfer-Encoding: chunked", ""),
+    hidden("Transfer-Encoding:\r\n chunked", ""),
+    hidden("Transfer-Encoding : chunked", ""),
+    hidden("Transfer-Encoding : chunked", FIVE),
+    hidden("Transfer-Encoding: x", ""),
+    hidden("Transfer-Encoding: x", FIVE),
+    hidden("Transfer-Encoding: xchunked", FIVE),
+    hidden("Transfer-Encoding: chunked, identity", FIVE),
+];
+
+/// The fields of the requests behind which a hidden one was answered.
+fn answered(requests: &[Hidden], address: SocketAddr) -> Vec<String> {
+    let is_answered = |request: &&Hidden| {
+        let Hidden { fields, before } = request;
+        let shown = format!("POST /api/auth/logout HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
+        let Ok(mut stream) = connect(ATTACKER, address) else { return false };
+        send(&mut stream, shown + before + SMUGGLED);
+        answers(&mut stream) > 1
+    };
+    requests.iter().filter(is_answered).map(|request| format!("{:?}", request.fields)).collect()
+}
+
+/// Counts final answers until the server closes or is silent for a while.
+fn answers(stream: &mut TcpStream) -> usize {
+    let (mut bytes, mut room) = (Vec::new(), [0; 4096]);
+    let _ = stream.set_read_timeout(Some(PATIENCE));
+    while let Ok(len @ 1..) = stream.read(&mut room) {
+        bytes.extend_from_slice(&room[..len]);
     }
+    let is_status_line = |bytes: &&[u8]| {
+        bytes.starts_with(b"HTTP/1.") && bytes[8] == b' ' && (b'2'..=b'5').contains(&bytes[9])
+    };
+    bytes.windows(10).filter(is_status_line).count()
 }
 
 fn half_open(address: SocketAddr) {

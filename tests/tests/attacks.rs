@@ -113,6 +113,23 @@ fn a_bare_server_is_blocked_by_bodies_that_never_come() {
     assert!(report.refused > 0, "{report:?}");
 }
 
+#[test]
+fn a_bare_server_answers_requests_hidden_in_bodies() {
+    for (name, heads) in [
+        (
+            "two_lengths",
+            &["Content-Length: 5\r\nContent-Length: 0", "Transfer-Encoding: chunked", "Length: +5"][..],
+        ),
+        ("chunked", &["Transfer-Encoding: x"]),
+    ] {
+        let report = on_bare_server(name, 4096);
+        let faults = report.faults().join("; ");
+        for head in heads {
+            assert!(faults.contains(&head.escape_debug().to_string()), "{head} is not in {faults:?}");
+        }
+    }
+}
+
 /// Sends bytes and returns all that comes back.
 fn exchange(server: &Server, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(server.address()).unwrap();
