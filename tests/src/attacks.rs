@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use crate::http::{connect, has_many_addresses};
+use crate::http::{connect, has_many_addresses, loopback};
 
 /// Where attackers come from, and where the good client does.
 const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 66));
@@ -80,6 +80,7 @@ pub const ATTACKS: &[Attack] = &[
     smuggle("chunked", "encodings that some readers do not know, a request behind each", CHUNKED),
     crowd("deaf_crowd", "six addresses full of clients that take no answer", deaf_crowd),
     harm("half_open", "clients that stop sending and stay", half_open),
+    crowd("reset_after_request", "crowds that send whole requests and reset", reset_after_request),
 ];
 
 /// What an attack did.
@@ -483,10 +484,34 @@ fn half_open(address: SocketAddr) {
     thread::sleep(PATIENCE);
 }
 
+/// What these ask for is done, and its answer has nobody to go to.
+fn reset_after_request(address: SocketAddr) {
+    let body = " ".repeat(16 << 10);
+    let request = format!(
+        "POST /api/auth/refresh HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let start = Instant::now();
+    let mut number = 0;
+    while start.elapsed() < SIEGE {
+        let mut crowd = Vec::new();
+        for _ in 0..300 {
+            number = (number + 1) % 10_000;
+            crowd.extend(connect(loopback(10, number), address));
+        }
+        for stream in &mut crowd {
+            send(stream, &request);
+        }
+        for stream in crowd {
+            let _ = Socket::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
 /// One line of the table.
 pub fn table_line(report: &Report) -> String {
     format!(
-        "{:<14} {:>8} {:>8} {:>8.1} {:>9} {:>9} {:>6} {:>6} {:>6} {:>6}  {}",
+        "{:<19} {:>8} {:>8} {:>8.1} {:>9} {:>9} {:>6} {:>6} {:>6} {:>6}  {}",
         report.attack,
         report.answered,
         report.refused,
@@ -504,7 +529,7 @@ pub fn table_line(report: &Report) -> String {
 /// The head of the table.
 pub fn table_head() -> String {
     format!(
-        "{:<14} {:>8} {:>8} {:>8} {:>9} {:>9} {:>6} {:>6} {:>6} {:>6}",
+        "{:<19} {:>8} {:>8} {:>8} {:>9} {:>9} {:>6} {:>6} {:>6} {:>6}",
         "attack", "answered", "refused", "max ms", "KiB bef.", "KiB peak", "thr.", "after", "desc.", "after"
     )
 }

@@ -49,7 +49,7 @@ macro_rules! withstood {
 
 withstood! {
     huge_length http_2 descriptors reset silent_bodies silence slow_heads slow_bodies slow_readers idle_flood churn
-    endless_head noise two_lengths chunked deaf_crowd half_open
+    endless_head noise two_lengths chunked deaf_crowd half_open reset_after_request
 }
 
 /// A bare tiny_http server; killed on drop.
