@@ -24,6 +24,19 @@ fn the_server_keeps_every_rule_of_the_attack_kit() {
 }
 
 #[test]
+fn a_second_run_skips_what_is_throttled_and_says_for_how_long() {
+    let server = Setup::new(SERVER).start();
+    server.add_user("alice");
+    let run = || RULES.iter().map(|rule| rule.check(&subject(server.address()))).collect::<Vec<_>>();
+    let (first, second) = (run(), run());
+    assert!(first.iter().all(|verdict| matches!(verdict, Verdict::Kept(_))), "{first:?}");
+    assert!(!second.iter().any(|verdict| matches!(verdict, Verdict::Broken(_))), "{second:?}");
+    let is_told =
+        |verdict: &Verdict| matches!(verdict, Verdict::Skipped(why) if why.contains("Retry-After: "));
+    assert!(second.iter().any(is_told), "{second:?}");
+}
+
+#[test]
 fn without_an_account_the_rules_that_need_one_are_skipped() {
     let server = Setup::new(SERVER).start();
     let stranger = Subject { account: None, ..subject(server.address()) };
