@@ -326,7 +326,7 @@ mod tests {
             throttle.forgive(counted);
         }
         exhaust(&throttle, |_| from("alice", 1), START);
-        let later = UnixMillis(START.0 + MEMORY_MS);
+        let later = START.plus_secs(15 * 60);
         assert_eq!(exhaust(&throttle, |_| from("alice", 1), later).0, FREE_PER_ACCOUNT);
     }
 
