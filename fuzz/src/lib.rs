@@ -6,6 +6,7 @@ pub mod json;
 pub mod lane;
 pub mod log_in;
 pub mod plain_http;
+pub mod plain_site;
 pub mod server;
 
 use latchkey::cookie::RefreshCookie;
