@@ -1,4 +1,4 @@
-//! Any bytes as a problem document: the client believes one of ours and no other, and every one the server can write.
+//! Any bytes as a problem document: what the client believes has a `type` of ours, and it reads all that the server can say.
 
 #![no_main]
 
@@ -16,7 +16,8 @@ fuzz_target!(|input: &[u8]| {
     if let (Some(problem), Ok(document)) = (Problem::read(MEDIA_TYPE, input), document) {
         assert_eq!(document["type"], format!("urn:latchkey:{}", problem.code));
         assert_eq!(document["action"].as_str().and_then(Advice::parse), problem.advice);
-        assert!(problem.code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+        assert!((1..=64).contains(&problem.code.len()));
+        assert!(problem.code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')));
     }
     // What the server says, whatever stands in its detail.
     let (&first, detail) = input.split_first().unwrap_or((&0, &[]));

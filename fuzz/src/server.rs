@@ -17,18 +17,19 @@ use latchkey::one_time_code::Purpose;
 use latchkey::password::Password;
 use latchkey::session::{Policy, Session, SessionId};
 use latchkey::site::PublicUrl;
-use latchkey::store::{Store, StoreError, Writes, fuzzing};
+use latchkey::store::{Reads, Store, StoreError, Writes, fuzzing};
 use latchkey::throttle::Throttle;
 use latchkey::time::UnixMillis;
 use latchkey::user::{PasswordHash, Role, User, UserId};
 use token_core::{NewClaims, RefreshToken};
 
+use crate::plain_site::LISTED;
 use crate::{NOW, cookie};
 
 const POLICY: Policy = Policy { grace_secs: 30, inactivity_secs: 604_800, lifetime_secs: 2_592_000 };
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const ORIGIN: &str = "http://127.0.0.1:8080";
-const LISTED: &str = "https://app.example.com";
+/// Where the server is.
+pub const ORIGIN: &str = "http://127.0.0.1:8080";
 /// The password of both users.
 const PASSWORD: &str = "correct horse battery staple";
 /// The users' ids; each has one session, whose random part is zeros.
@@ -65,44 +66,67 @@ pub fn user_and_session(policy: &Policy) -> (User, Session) {
     (user, session)
 }
 
+/// A request as it was asked, its words for credentials replaced.
+#[derive(Debug)]
+pub struct Asked {
+    pub method: Method,
+    target: String,
+    fields: Vec<(String, String)>,
+    body: String,
+}
+
+impl Asked {
+    /// `None` when it is none that the gate lets through.
+    fn read(text: &str) -> Option<Self> {
+        let (head, body) = text.split_once("\n\n")?;
+        let mut lines = head.lines();
+        let (method, target) = lines.next()?.split_once(' ')?;
+        let methods =
+            [Method::Get, Method::Head, Method::Post, Method::Patch, Method::Delete, Method::Options];
+        let method = methods.into_iter().find(|known| known.as_str() == method).unwrap_or(Method::Other);
+        let fields: Vec<_> = lines.map(|line| line.split_once(": ")).collect::<Option<_>>()?;
+        // The gate lets through no others, and each but once.
+        let is_known = |name: &str| PASSED_ON.contains(&name) || name == "cookie";
+        let mut names: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        if !names.iter().all(|name| is_known(name)) || names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return None;
+        }
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Some(Self { method, target: target.to_owned(), fields, body: body.to_owned() })
+    }
+
+    /// The value of a field of its head.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+}
+
 /// Sends a request to a server that nobody has asked anything before; `None` when it is none.
 ///
 /// It is the request line, lines of fields, an empty line and the body. These words stand for good credentials:
 /// `ALICE-TOKEN` `ADMIN-TOKEN` for access tokens, `ALICE-COOKIE` `ADMIN-COOKIE` for refresh tokens, `ALICE-CODE` for a
 /// one-time code, `ALICE-ID` `ADMIN-ID` for users, `ALICE-SESSION` `ADMIN-SESSION` for handles.
-pub fn answer(input: &str) -> Option<(String, Response)> {
+pub fn answer(input: &str) -> Option<(Asked, Response)> {
     static APP: LazyLock<Mutex<App>> = LazyLock::new(|| Mutex::new(start()));
     let mut app = APP.lock().unwrap_or_else(PoisonError::into_inner);
-    fill(&app.store, &app.hasher, app.clock.now());
+    let asked = Asked::read(&with_credentials(input, &app))?;
+    restore(&app.store, &app.hasher, app.clock.now());
     app.throttle = Throttle::default();
-    let request = with_credentials(input, &app);
-    let (head, body) = request.split_once("\n\n")?;
-    let mut lines = head.lines();
-    let (method, target) = lines.next()?.split_once(' ')?;
-    let methods = [Method::Get, Method::Head, Method::Post, Method::Patch, Method::Delete, Method::Options];
-    let method = methods.into_iter().find(|known| known.as_str() == method).unwrap_or(Method::Other);
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let fields: Vec<_> = lines.map(|line| line.split_once(": ")).collect::<Option<_>>()?;
-    // The gate lets through no others, and each but once.
-    let is_known = |name: &str| PASSED_ON.contains(&name) || name == "cookie";
-    let mut names: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
-    names.sort_unstable();
-    if !names.iter().all(|name| is_known(name)) || names.windows(2).any(|pair| pair[0] == pair[1]) {
-        return None;
-    }
-    let body = body.as_bytes();
-    let request_read = Request {
+    let (path, query) = asked.target.split_once('?').unwrap_or((&asked.target, ""));
+    let fields: Vec<_> = asked.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let request = Request {
         id: "request",
-        method,
+        method: asked.method,
         path,
         query,
         fields: &fields,
-        body,
+        body: asked.body.as_bytes(),
         client: ADDRESS,
         is_forwarded: false,
     };
-    let response = app.answer(&request_read).wait(&app);
-    Some((request.clone(), response))
+    let response = app.answer(&request).wait(&app);
+    Some((asked, response))
 }
 
 fn start() -> App {
@@ -156,6 +180,27 @@ fn fill(store: &Store, hasher: &Hasher, now: UnixMillis) {
     store.write(fill).expect("memory can be written");
 }
 
+/// All users, each with all sessions.
+type Contents = Vec<(UserId, User, Vec<(SessionId, Session)>)>;
+
+fn contents(store: &Store) -> Contents {
+    let look = |reads: &Reads| {
+        let all = reads.users()?.into_iter();
+        all.map(|(id, user)| Ok((id, user, reads.sessions_of(id)?))).collect()
+    };
+    store.read(look).expect("memory can be read")
+}
+
+/// Brings a store to its beginning unless it is there: most requests change nothing, and looking is much quicker.
+fn restore(store: &Store, hasher: &Hasher, now: UnixMillis) {
+    static BEGINNING: Mutex<Option<Contents>> = Mutex::new(None);
+    let mut beginning = BEGINNING.lock().unwrap_or_else(PoisonError::into_inner);
+    if beginning.as_ref() != Some(&contents(store)) {
+        fill(store, hasher, now);
+        *beginning = Some(contents(store));
+    }
+}
+
 /// Deletes every user with every session.
 pub(crate) fn delete_all(writes: &mut Writes<'_>) -> Result<(), StoreError> {
     for (id, _) in writes.users()? {
@@ -168,6 +213,9 @@ fn with_credentials(input: &str, app: &App) -> String {
     let keys = app.keys.current();
     let mut request = input.to_owned();
     for (user, name, role) in [(ALICE, "ALICE", "user"), (ADMIN, "ADMIN", "admin")] {
+        if !request.contains(name) {
+            continue;
+        }
         let id = SessionId::new(user, [0; 8]);
         let claims = NewClaims {
             issuer: Some(ORIGIN),
