@@ -18,11 +18,12 @@ fuzz_target!(|input: &[u8]| {
     };
     let plain = plain.expect("what is passed on is a request whose length is told once");
     assert_eq!((request.len, request.body), (plain.len, plain.body));
+    assert_eq!(request.is_forwarded, plain.is_forwarded());
     for len in (0..plain.len).step_by(1 + plain.len / 16).chain([plain.len - 1]) {
         assert!(matches!(parse(&input[..len], &cookie()), Parsed::NeedMore { .. }), "{len} bytes of it");
     }
 
-    let sender = Sender { address: [203, 0, 113, 7].into(), is_forwarded: plain.is_forwarded() };
+    let sender = Sender { address: [203, 0, 113, 7].into(), is_forwarded: request.is_forwarded };
     let mut passed_on = Vec::new();
     forward::write(&request, sender, &cookie(), &mut passed_on);
     let read = lane::tiny_http_reads(&passed_on);

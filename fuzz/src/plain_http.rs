@@ -53,7 +53,10 @@ impl<'a> PlainRequest<'a> {
 
     /// Whether a proxy says that it passed the request on.
     pub fn is_forwarded(&self) -> bool {
-        self.fields.iter().any(|(name, _)| name == "forwarded" || name.starts_with("x-forwarded-"))
+        let says_so = |name: &str| {
+            ["forwarded", "via", "x-real-ip"].contains(&name) || name.starts_with("x-forwarded-")
+        };
+        self.fields.iter().any(|(name, _)| says_so(name))
     }
 }
 
