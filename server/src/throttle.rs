@@ -95,7 +95,7 @@ impl Throttle {
     /// # Errors
     /// [`Wait`] when it has to wait.
     pub fn admit(&self, address: IpAddr, now: UnixMillis) -> Result<(), Wait> {
-        let key = self.key(("address", network_of(address)));
+        let key = self.address_key(network_of(address));
         match self.table().wait_secs((key, FREE_PER_ADDRESS), now) {
             0 => Ok(()),
             secs => Err(Wait(secs)),
@@ -118,7 +118,7 @@ impl Throttle {
             Some(name) => self.key(("account", name, home)),
             None => self.key(("code", network)),
         };
-        let address = self.key(("address", network));
+        let address = self.address_key(network);
         self.table().begin(account, address, now)
     }
 
@@ -127,6 +127,10 @@ impl Throttle {
         let mut table = self.table();
         table.forgive(counted.account);
         table.forgive(counted.address);
+    }
+
+    fn address_key(&self, network: IpAddr) -> u64 {
+        self.key(("address", network))
     }
 
     fn key(&self, key: impl Hash) -> u64 {

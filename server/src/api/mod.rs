@@ -159,9 +159,12 @@ pub fn endpoints() -> impl Iterator<Item = (&'static str, Method)> {
 
 /// The route of a target as [`endpoints`] spells it, for the log.
 pub fn route_of(target: &str) -> &'static str {
-    let path = path_of(target);
-    let known = ROUTES.iter().find(|(route, _)| matches(route, path));
-    known.map_or("a path of nobody's or of the application's", |(route, _)| route)
+    route(path_of(target)).map_or("a path of nobody's or of the application's", |(route, _)| route)
+}
+
+/// Our route of a path.
+fn route(path: &str) -> Option<&'static Route> {
+    ROUTES.iter().find(|(route, _)| matches(route, path))
 }
 
 /// What answers a request: a handler of ours, or one of an application around us.
@@ -172,8 +175,7 @@ enum Answering {
 
 /// The lane of a request, going by its method and the path of its target. What will be refused is read.
 pub fn lane_of(method: &str, target: &str) -> Lane {
-    let path = path_of(target);
-    let methods = ROUTES.iter().find(|(route, _)| matches(route, path)).map(|(_, methods)| *methods);
+    let methods = route(path_of(target)).map(|(_, methods)| *methods);
     let known = methods.unwrap_or_default().iter().find(|(known, ..)| known.as_str() == method);
     known.map_or(Lane::Reads, |(_, lane, _)| *lane)
 }
@@ -236,7 +238,7 @@ impl App {
 
     /// The methods of a path and what answers them.
     fn methods_of(&self, path: &str) -> impl Iterator<Item = (Method, Answering)> {
-        let ours = ROUTES.iter().find(|(route, _)| matches(route, path)).map(|(_, methods)| *methods);
+        let ours = route(path).map(|(_, methods)| *methods);
         let own = ours.is_none().then(|| self.routes.of(path)).into_iter().flatten();
         let ours =
             ours.unwrap_or_default().iter().map(|(method, _, handler)| (*method, Answering::Ours(*handler)));

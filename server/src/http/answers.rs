@@ -39,8 +39,12 @@ impl Answers {
         let answered = panic::catch_unwind(AssertUnwindSafe(|| {
             let response = answer();
             // What strangers write where a path or a method belongs is none of the log's business.
-            let (method, route) = (method_of(incoming.method()), route_of(incoming.url()));
-            log::debug!("{id}: {method} {route} -> {}", response.status);
+            log::debug!(
+                "{id}: {} {} -> {}",
+                method_of(incoming.method()),
+                route_of(incoming.url()),
+                response.status
+            );
             write(&response, is_head, &mut self.bytes);
         }));
         if answered.is_err() {
