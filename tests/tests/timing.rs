@@ -13,7 +13,7 @@ use latchkey::command::{self, NewUser, SignIn};
 use latchkey::hasher::{Hasher, Profile};
 use latchkey::password::Password;
 use latchkey::session::{Policy, SESSIONS_PER_USER_MAX, SessionId};
-use latchkey::store::{self, Store};
+use latchkey::store::{self, Store, StoreError, Writes};
 use latchkey::time::UnixMillis;
 use latchkey::user::{Name, PasswordHash, Role, UserId};
 use latchkey_tests::http::{Connection, Request, loopback};
@@ -51,15 +51,23 @@ const PLANTED: [Kind; 2] = [
     Kind { name: "malformed", request: |n| Request::login(&"n".repeat(65), &n.to_string()), status: 400 },
 ];
 
-/// A server with `rounds` accounts of each kind, put into its store while it was stopped.
-fn server_with_accounts(rounds: u16) -> Server {
+/// A server into whose store `fill` has put something while it was stopped.
+fn server_with(fill: impl FnOnce(&mut Writes<'_>) -> Result<(), StoreError> + Send + 'static) -> Server {
     let mut server = Setup::new(&program_to_measure(SERVER)).with("ARGON2_PROFILE", "low-memory").start();
     server.stop();
+    let store = Store::open(&server.data().join(store::FILE_NAME), |_| {}).unwrap();
+    store.write(fill).unwrap();
+    drop(store);
+    server.start();
+    server
+}
+
+/// A server with `rounds` accounts of each kind.
+fn server_with_accounts(rounds: u16) -> Server {
     let hash = Hasher::new(1, Profile::LowMemory).hash(&Password::new(PASSWORD.to_owned())).unwrap();
     let weak = PasswordHash(hash.0.replace(",t=5,", ",t=3,"));
     assert_ne!(weak, hash);
-    let store = Store::open(&server.data().join(store::FILE_NAME), |_| {}).unwrap();
-    let added = store.write(move |writes| {
+    server_with(move |writes| {
         let mut id = 0;
         for number in 0..rounds {
             for (kind, hash) in [("wrong", &hash), ("disabled", &hash), ("empty", &hash), ("weak", &weak)] {
@@ -76,23 +84,23 @@ fn server_with_accounts(rounds: u16) -> Server {
             }
         }
         Ok(())
-    });
-    added.unwrap();
-    drop(store);
-    server.start();
-    server
+    })
 }
 
-/// The microseconds from the last byte of a request to its answer.
-fn time(kind: &Kind, number: u16, from: IpAddr, to: SocketAddr) -> f64 {
+/// The status that a request gets, and the microseconds from its last byte to its answer.
+fn send(request: &Request, from: IpAddr, to: SocketAddr) -> (u16, f64) {
     let mut connection = Connection::new(from, to);
     connection.open().unwrap();
-    let request = (kind.request)(number);
     let begin = Instant::now();
-    let answer = connection.send(&request).unwrap();
-    let took = begin.elapsed();
-    assert_eq!(answer.status, kind.status, "{}: {answer:?}", kind.name);
-    took.as_secs_f64() * 1e6
+    let status = connection.send(request).unwrap().status;
+    (status, begin.elapsed().as_secs_f64() * 1e6)
+}
+
+/// The microseconds that a kind of request takes, which gets the answer of its kind.
+fn time(kind: &Kind, number: u16, from: IpAddr, to: SocketAddr) -> f64 {
+    let (status, took) = send(&(kind.request)(number), from, to);
+    assert_eq!(status, kind.status, "{}", kind.name);
+    took
 }
 
 /// Times of every kind, in rounds that take the kinds in another order each.
@@ -177,11 +185,8 @@ fn refused_log_ins_take_the_same_time_in_three_hundred_rounds() {
 
 /// A server with one account, which has as many living sessions as one can have.
 fn server_with_sessions() -> Server {
-    let mut server = Setup::new(&program_to_measure(SERVER)).with("ARGON2_PROFILE", "low-memory").start();
-    server.stop();
-    let store = Store::open(&server.data().join(store::FILE_NAME), |_| {}).unwrap();
     let policy = Policy { grace_secs: 30, inactivity_secs: 3600, lifetime_secs: 3600 };
-    let added = store.write(move |writes| {
+    server_with(move |writes| {
         let (user, verified, now) =
             (UserId(1), PasswordHash("none".to_owned()), Clock::starting_at(UnixMillis(0)).now());
         let name: Name = "known".parse().unwrap();
@@ -201,26 +206,16 @@ fn server_with_sessions() -> Server {
             command::sign_in(writes, &sign_in, now, &policy)?;
         }
         Ok(())
-    });
-    added.unwrap();
-    drop(store);
-    server.start();
-    server
+    })
 }
 
-/// Asserts that a known name and an unknown one are throttled in the same time, each asked for from `addresses` by turns.
+/// Asserts that a known name and an unknown one are throttled in the same time, from a spent address and from fresh ones.
 fn compare_throttled(rounds: u16) {
     let server = server_with_sessions();
     let names = ["known", "unknown"];
     let mut random = Random(20_261_123);
-    let attempt = |name: &str, from: IpAddr| {
-        let mut connection = Connection::new(from, server.address());
-        connection.open().unwrap();
-        let request = Request::login(name, "wrong wrong wrong");
-        let begin = Instant::now();
-        let status = connection.send(&request).unwrap().status;
-        (status, begin.elapsed().as_secs_f64() * 1e6)
-    };
+    let attempt =
+        |name: &str, from: IpAddr| send(&Request::login(name, "wrong wrong wrong"), from, server.address());
     // An address from which too much has failed, and addresses from which nothing has: there the account has to wait.
     let spent = loopback(6, 0);
     for number in 0..20 {
