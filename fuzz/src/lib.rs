@@ -26,5 +26,5 @@ pub fn key() -> Key {
 
 /// The refresh cookie of a server on loopback, whose name is the longer one.
 pub fn cookie() -> RefreshCookie {
-    RefreshCookie::new(&PublicUrl::parse("http://127.0.0.1:8080").expect("it is a loopback URL"))
+    RefreshCookie::new(&PublicUrl::parse(server::ORIGIN).expect("it is a loopback URL"))
 }
