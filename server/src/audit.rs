@@ -71,10 +71,22 @@ pub enum Event {
     PasswordReset = 23,
     /// An administrator ended every session of a user.
     SessionsRevoked = 24,
+    /// A session ended because a log-in brought its cookie along. The address is that of the log-in.
+    SessionReplaced = 25,
+    /// The session that was idle for longest ended because its user opened one more than may live at once.
+    SessionDisplaced = 26,
+    /// A master key was made that is known and does not sign yet.
+    KeyAdded = 27,
+    /// A master key that was known before signs from now on.
+    KeyActivated = 28,
+    /// Where the log ends was missing or not as it was sealed when the store was opened: somebody removed or changed it.
+    LogLost = 29,
+    /// An administrator sealed both logs as they stood, broken or not.
+    LogSealed = 30,
 }
 
 impl Event {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 30] = [
         Self::SignedIn,
         Self::SignInRefused,
         Self::SignedOut,
@@ -99,6 +111,12 @@ impl Event {
         Self::CodeIssued,
         Self::PasswordReset,
         Self::SessionsRevoked,
+        Self::SessionReplaced,
+        Self::SessionDisplaced,
+        Self::KeyAdded,
+        Self::KeyActivated,
+        Self::LogLost,
+        Self::LogSealed,
     ];
 
     /// The event of a stored number.
@@ -246,8 +264,13 @@ impl AuditKey {
         self.kid
     }
 
-    /// The seal of a log's head: without it, cutting off the newest entries would go unnoticed.
-    pub fn seal(&self, next: u64, mac: &[u8; MAC_LEN]) -> [u8; MAC_LEN] {
+    /// The seal of what is said of both logs: without it, cutting off the newest entries would go unnoticed.
+    pub fn seal(&self, state: &[u8]) -> [u8; MAC_LEN] {
+        self.keyed.clone().chain_update(b"logs").chain_update(state).finalize().into_bytes().into()
+    }
+
+    /// The seal that schema 2 put on the head of one log.
+    pub fn seal_of_schema_2(&self, next: u64, mac: &[u8; MAC_LEN]) -> [u8; MAC_LEN] {
         let sealed =
             self.keyed.clone().chain_update(b"head").chain_update(next.to_be_bytes()).chain_update(mac);
         sealed.finalize().into_bytes().into()
@@ -317,7 +340,7 @@ mod tests {
             assert_eq!(Event::from_number(event as u8), Some(event));
         }
         assert_eq!(Event::from_number(0), None);
-        assert_eq!(Event::from_number(25), None);
+        assert_eq!(Event::from_number(Event::ALL.len() as u8 + 1), None);
     }
 
     #[test]

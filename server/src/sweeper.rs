@@ -10,7 +10,7 @@ use crate::api::App;
 use crate::command;
 use crate::session::SessionId;
 use crate::store::{Store, StoreError};
-use crate::time::UnixMillis;
+use crate::time::Now;
 
 /// How often the sweeper goes through all sessions.
 const EVERY: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ const SLICE_LEN: usize = 4096;
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read or written; the next sweep goes on where this one stopped.
-pub fn sweep(store: &Store, now: UnixMillis) -> Result<usize, StoreError> {
+pub fn sweep(store: &Store, now: Now) -> Result<usize, StoreError> {
     let mut after = SessionId([0; 16]);
     let mut swept = 0;
     loop {
@@ -92,6 +92,7 @@ impl Drop for Sweeper {
 mod tests {
     use super::*;
     use crate::session::{Policy, Session};
+    use crate::time::UnixMillis;
     use crate::user::{PasswordHash, Role, UserId};
 
     #[test]
@@ -104,25 +105,26 @@ mod tests {
             .write(move |writes| {
                 let hash = PasswordHash(String::new());
                 let new = command::NewUser { id, name, role: Role::User, password_hash: hash };
-                command::add_user(writes, new, None, UnixMillis(0))?;
+                command::add_user(writes, new, None, Now::default())?;
                 let user = writes.user(id)?.expect("alice was added");
                 // More than a slice, every third of them signed in later.
                 for n in 0..(SLICE_LEN as u64 + 500) {
                     let began = UnixMillis(if n.is_multiple_of(3) { 60_000 } else { 0 });
-                    let session = Session::begin(&user, 1, [127, 0, 0, 1].into(), "", began, &policy);
+                    let session =
+                        Session::begin(&user, 1, [127, 0, 0, 1].into(), "", Now::at(began), &policy);
                     writes.put_session(SessionId::new(id, n.to_be_bytes()), &session)?;
                 }
                 // Nobody's: the user was deleted meanwhile.
                 let session =
-                    Session::begin(&user, 1, [127, 0, 0, 1].into(), "", UnixMillis(60_000), &policy);
+                    Session::begin(&user, 1, [127, 0, 0, 1].into(), "", Now::at(UnixMillis(60_000)), &policy);
                 writes.put_session(SessionId::new(UserId(2), [0; 8]), &session)
             })
             .unwrap();
         let living = |store: &Store| store.read(|reads| Ok(reads.sessions_of(id)?.len())).unwrap();
-        assert_eq!(sweep(&store, UnixMillis(99_999)).unwrap(), 1);
+        assert_eq!(sweep(&store, Now::at(UnixMillis(99_999))).unwrap(), 1);
         assert_eq!(living(&store), SLICE_LEN + 500);
-        assert_eq!(sweep(&store, UnixMillis(100_000)).unwrap(), (SLICE_LEN + 500) * 2 / 3);
+        assert_eq!(sweep(&store, Now::at(UnixMillis(100_000))).unwrap(), (SLICE_LEN + 500) * 2 / 3);
         assert_eq!(living(&store), (SLICE_LEN + 500).div_ceil(3));
-        assert_eq!(sweep(&store, UnixMillis(100_000)).unwrap(), 0);
+        assert_eq!(sweep(&store, Now::at(UnixMillis(100_000))).unwrap(), 0);
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use latchkey::command;
 use latchkey::session::{Policy, Session, SessionId};
 use latchkey::store::Store;
-use latchkey::time::UnixMillis;
+use latchkey::time::{Now, UnixMillis};
 use latchkey::user::UserId;
 use latchkey_tests::http::{Answer, Request};
 use latchkey_tests::server::{PASSWORD, Server, Setup, Tokens, assert_fails, printed};
@@ -86,10 +86,10 @@ fn fill(server: &Server, sessions: u64) {
                 role: latchkey::user::Role::User,
                 password_hash: hash,
             };
-            command::add_user(writes, new, None, UnixMillis(0))?;
+            command::add_user(writes, new, None, Now::default())?;
             let user = writes.user(UserId(1))?.unwrap();
             for number in 0..sessions {
-                let now = UnixMillis(4_000_000_000_000);
+                let now = Now::at(UnixMillis(4_000_000_000_000));
                 let session = Session::begin(&user, 1, [127, 0, 0, 1].into(), "", now, &policy);
                 writes.put_session(SessionId::new(UserId(1), number.to_be_bytes()), &session)?;
             }

@@ -73,7 +73,7 @@ fn server_with_accounts(rounds: u16) -> Server {
             for (kind, hash) in [("wrong", &hash), ("disabled", &hash), ("empty", &hash), ("weak", &weak)] {
                 let name: Name = format!("{kind}-{number}").parse().unwrap();
                 id += 1;
-                let (id, now) = (UserId(id), UnixMillis(1));
+                let (id, now) = (UserId(id), Now::at(UnixMillis(1)));
                 let new = NewUser { id, name, role: Role::User, password_hash: hash.clone() };
                 command::add_user(writes, new, None, now)?;
                 if kind == "disabled" {

@@ -17,7 +17,7 @@ use crate::problem::{Code, Problem};
 use crate::session::{Decision, Declined, EndReason, Presented, Repetition, Rotation, Session, SessionId};
 use crate::store::StoreError;
 use crate::throttle::{Attempt, Counted, Wait};
-use crate::time::UnixMillis;
+use crate::time::Now;
 use crate::user::{NAME_LEN_MAX, Name, PasswordHash, Role, User, UserId};
 
 /// Lengths of an `Idempotency-Key` in visible ASCII characters.
@@ -204,10 +204,10 @@ pub(super) fn logout(app: &App, request: &Request<'_>) -> Result<Answer, Problem
     let (token, _) = app.presented_token(request)?;
     let signed_out = |app: &App| Response::no_content().with("Set-Cookie", app.cookie.clear());
     let Some(token) = token else { return Ok(signed_out(app).into()) };
-    let (id, now) = (SessionId(token.session), app.clock.now());
+    let (id, address, now) = (SessionId(token.session), request.client, app.clock.now());
     let request_id = request.id.to_owned();
     Ok(Answer::after_commit(
-        move |writes| command::end_session(writes, id.user(), id, Event::SignedOut, now),
+        move |writes| command::sign_out(writes, id.user(), id, address, now),
         move |app, _| {
             log::info!("{request_id}: session {} signed out", id.handle());
             Ok(signed_out(app))
@@ -242,10 +242,10 @@ pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Answer
         return Err(Code::WrongPassword.into());
     }
     let new = app.new_hash(&name, &body.new)?;
-    let (id, now) = (principal.id, app.clock.now());
+    let (id, address, now) = (principal.id, request.client, app.clock.now());
     let request_id = request.id.to_owned();
     Ok(Answer::after_commit(
-        move |writes| command::change_password(writes, id, &verified, new, now),
+        move |writes| command::change_password(writes, id, &verified, new, address, now),
         move |_, changed| {
             if !changed {
                 return Err(Code::InvalidToken.into());
@@ -281,12 +281,12 @@ struct TokenBody {
 impl App {
     /// Refuses an attempt from an address from which too many have failed, before anybody is looked up for it.
     pub(super) fn admit(&self, request: &Request<'_>) -> Result<(), Problem> {
-        self.throttle.admit(request.client, self.clock.now()).map_err(|wait| self.too_early(wait))
+        self.throttle.admit(request.client, self.clock.now().system).map_err(|wait| self.too_early(wait))
     }
 
     /// Counts an attempt to sign in, or refuses it because too many have failed.
     pub(super) fn throttled(&self, attempt: Attempt<'_>) -> Result<Counted, Problem> {
-        self.throttle.begin(attempt, self.clock.now()).map_err(|wait| self.too_early(wait))
+        self.throttle.begin(attempt, self.clock.now().system).map_err(|wait| self.too_early(wait))
     }
 
     fn too_early(&self, Wait(secs): Wait) -> Problem {
@@ -395,7 +395,7 @@ impl App {
         id: SessionId,
         user: &User,
         session: &Session,
-        now: UnixMillis,
+        now: Now,
         delivery: Delivery,
         decision: Option<&Decision>,
     ) -> Result<Response, Problem> {
@@ -416,7 +416,7 @@ impl App {
         let mut response = Response::json(&grant);
         // Row 5: setting the cookie again would bring a spent token back over one that another tab got meanwhile.
         if delivery == Delivery::Cookie && !is_unrotated {
-            response.set("Set-Cookie", self.cookie.set(&refresh, now.secs_until(session.ends())));
+            response.set("Set-Cookie", self.cookie.set(&refresh, now.latest.secs_until(session.ends())));
         }
         Ok(response)
     }

@@ -26,7 +26,6 @@ use crate::metrics::Metrics;
 use crate::one_time_code::{self, Purpose};
 use crate::settings::Settings;
 use crate::site::PublicUrl;
-use crate::store::Reads;
 use crate::sweeper::Sweeper;
 use crate::throttle::Throttle;
 
@@ -150,7 +149,7 @@ fn assemble(
         allowed_origins: settings.allowed_origins.clone(),
         throttle: Throttle::default(),
         metrics: Arc::new(Metrics::default()),
-        day: Day::starting_at(started),
+        day: Day::starting_at(started.system),
         routes,
     })
 }
@@ -196,7 +195,7 @@ fn warn(settings: &Settings, app: &App) {
         log::warn!(
             "the system clock is {} s behind the time this store has seen, which goes on; if the clock is right, \
              `latchkey clock accept` goes back to it and ends all sessions",
-            app.clock.secs_behind()
+            app.clock.lead_secs()
         );
     }
 }
@@ -216,9 +215,10 @@ struct Greeting {
 
 impl Greeting {
     fn new(settings: &Settings, app: &App, address: SocketAddr, is_new: bool) -> Result<Self, Failure> {
-        let has_users = app.store.read(Reads::has_users)?;
+        let (has_users, era) = app.store.read(|reads| Ok((reads.has_users()?, reads.era()?)))?;
         let link = || {
-            let (code, _) = app.keys.current().signing_code_key().issue(Purpose::SetUp, app.clock.now());
+            let keys = app.keys.current();
+            let (code, _) = keys.signing_code_key().issue(era, Purpose::SetUp, app.clock.now().system);
             format!("{}/#setup={code}", app.public_url)
         };
         Ok(Self {
