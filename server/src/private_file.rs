@@ -41,8 +41,10 @@ pub(crate) fn create_beside(path: &Path, extension: &str) -> io::Result<(PathBuf
 /// Where the file at `path` really lies, or will: what takes the place of a link would leave the file behind it, and its
 /// secrets, where they are.
 pub(crate) fn behind_links(path: &Path) -> PathBuf {
-    let target = || Some(folder_of(path).join(fs::read_link(path).ok()?));
-    fs::canonicalize(path).ok().or_else(target).unwrap_or_else(|| path.to_owned())
+    match fs::read_link(path) {
+        Ok(target) => fs::canonicalize(path).unwrap_or_else(|_| folder_of(path).join(target)),
+        Err(_) => path.to_owned(),
+    }
 }
 
 /// A file in the same folder, named after `path`.

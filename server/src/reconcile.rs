@@ -71,6 +71,7 @@ pub fn reconcile(
             begin_logs(writes, keys)?;
             None
         }
+        // Nothing but the chain: the census stays sealed as it is, and goes on to tell what it tells.
         Because::AKeyLeaves { before } => {
             let broken = first_broken(writes, &|kid| before.audit(kid))?;
             if broken.is_some() {
@@ -88,7 +89,7 @@ pub fn reconcile(
             broken
         }
         Because::TheLogsAreToBeSealed => {
-            let broken = first_broken(writes, &|kid| keys.audit(kid))?;
+            let broken = what_is_wrong(writes, &|kid| keys.audit(kid))?;
             writes.reseal(keys.signing_audit_key(), Reseal::AsTheyStand)?;
             broken
         }
@@ -144,9 +145,17 @@ fn what_is_wrong_with_a_backup(writes: &Writes<'_>, keys: &Keys) -> Result<Optio
     let is_the_same = |kid: u8| keys.fingerprint(kid).is_some_and(|fingerprint| known.contains(&fingerprint));
     let key_of = |kid| keys.audit(kid).filter(|_| is_the_same(kid));
     let all_are_there = known.iter().all(|[kid, ..]| is_the_same(*kid));
-    let broken = match first_broken(writes, &key_of)? {
-        None => writes.doubt()?.map(Broken::Whole),
-        broken => broken,
-    };
+    let broken = what_is_wrong(writes, &key_of)?;
     Ok(broken.map(|broken| if all_are_there { broken } else { Broken::KeyGone }))
+}
+
+/// The first thing that is wrong with the logs; every session and user is looked at.
+fn what_is_wrong<'k>(
+    writes: &Writes<'_>,
+    key_of: &dyn Fn(u8) -> Option<&'k AuditKey>,
+) -> Result<Option<Broken>, StoreError> {
+    match first_broken(writes, key_of)? {
+        None => Ok(writes.doubt()?.map(Broken::Whole)),
+        broken => Ok(broken),
+    }
 }

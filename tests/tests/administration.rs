@@ -246,30 +246,117 @@ fn retiring_a_key_binds_the_log_anew_and_does_not_hide_tampering() {
     );
 }
 
+const META: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+const REFUSALS: redb::TableDefinition<'_, u64, &[u8; 112]> = redb::TableDefinition::new("refusals");
+
+/// Where both logs end, and the entries of the main one, as somebody with the file finds them.
+struct Logs {
+    seal: Vec<u8>,
+    entries: Vec<(u64, [u8; 112])>,
+}
+
+impl Logs {
+    fn read(server: &Server) -> Self {
+        let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
+        let transaction = redb::ReadableDatabase::begin_read(&database).unwrap();
+        let seal = transaction.open_table(META).unwrap().get("logs").unwrap().unwrap().value().to_vec();
+        let entries = transaction.open_table(AUDIT).unwrap();
+        let entries = entries.iter().unwrap().map(Result::unwrap);
+        Self { seal, entries: entries.map(|(number, record)| (number.value(), *record.value())).collect() }
+    }
+
+    /// Puts these logs in the place of those that are there, and changes nothing else.
+    fn put(&self, server: &Server) {
+        change(server, |transaction| {
+            transaction.open_table(META).unwrap().insert("logs", self.seal.as_slice()).unwrap();
+            let mut audit = transaction.open_table(AUDIT).unwrap();
+            audit.retain(|_, _| false).unwrap();
+            for (number, record) in &self.entries {
+                audit.insert(number, record).unwrap();
+            }
+        });
+    }
+}
+
+fn change(server: &Server, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    change(&transaction);
+    transaction.commit().unwrap();
+}
+
+/// Asserts that `audit verify` tells, also after the server has run and written, until the logs are sealed anew.
+#[track_caller]
+fn assert_told(server: &mut Server, what: &str) {
+    assert_fails(&server.run(&["audit", "verify"]), what);
+    server.start();
+    server.login("alice");
+    assert_fails(&server.run(&["audit", "verify"]), what);
+    let kept = events(server, &[]).len();
+    assert!(printed(&server.run(&["audit", "seal", "--yes"])).starts_with("until now: "));
+    let told = printed(&server.run(&["audit", "verify"]));
+    assert!(told.contains("main log   whole") && told.contains("taken over unverified"), "{told}");
+    assert_eq!(events(server, &[]).len(), kept + 1);
+    assert_eq!(events(server, &[]).last().unwrap(), "log_sealed");
+}
+
 #[test]
-fn a_log_whose_newest_entries_were_cut_off_is_broken() {
+fn a_log_whose_newest_entries_were_cut_off_is_told() {
     let (mut server, _) = without_grace();
     server.login("alice");
     server.stop();
-    let head: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
-    let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
-    let transaction = database.begin_write().unwrap();
-    {
-        // The MAC of the entry before stands in the entry that is cut off, so the head can be made to fit.
-        let previous: [u8; 32] = {
-            let audit = transaction.open_table(AUDIT).unwrap();
-            let last = *audit.get(2).unwrap().unwrap().value();
-            last[80..].try_into().unwrap()
-        };
-        let mut meta = transaction.open_table(head).unwrap();
-        let mut bytes = meta.get("audit_head").unwrap().unwrap().value().to_vec();
-        bytes[..8].copy_from_slice(&2_u64.to_be_bytes());
-        bytes[8..40].copy_from_slice(&previous);
-        meta.insert("audit_head", bytes.as_slice()).unwrap();
+    let mut logs = Logs::read(&server);
+    // The MAC of the entry before stands in the entry that is cut off, so the end can be made to fit.
+    let (_, last) = logs.entries.pop().unwrap();
+    logs.seal[3..11].copy_from_slice(&2_u64.to_be_bytes());
+    logs.seal[11..43].copy_from_slice(&last[80..]);
+    logs.put(&server);
+    assert_told(&mut server, "where the logs end was removed or changed");
+}
+
+#[test]
+fn a_log_that_was_removed_alone_is_told() {
+    let (mut server, _) = without_grace();
+    server.stop();
+    change(&server, |transaction| {
+        transaction.open_table(META).unwrap().remove("logs").unwrap();
+        transaction.open_table(AUDIT).unwrap().retain(|_, _| false).unwrap();
+        transaction.open_table(REFUSALS).unwrap().retain(|_, _| false).unwrap();
+    });
+    assert_told(&mut server, "where the logs end was removed or changed");
+}
+
+#[test]
+fn a_log_that_was_removed_with_all_that_the_store_says_of_keys_is_told() {
+    let (mut server, _) = without_grace();
+    server.stop();
+    change(&server, |transaction| {
+        let mut meta = transaction.open_table(META).unwrap();
+        meta.retain(|key, _| ["schema", "highest_time_ms"].contains(&key)).unwrap();
+    });
+    assert_told(&mut server, "where the logs end was removed or changed");
+}
+
+#[test]
+fn a_log_that_was_put_back_alone_is_told() {
+    // What happened between: a log-in, a sign-out everywhere, a log-in and a sign-out of another session.
+    for what in 0..3 {
+        let (mut server, first) = without_grace();
+        server.stop();
+        let before = Logs::read(&server);
+        server.start();
+        match what {
+            0 => drop(server.login("alice")),
+            1 => drop(printed(&server.run(&["session", "revoke-all", "--user", "alice"]))),
+            _ => {
+                server.login("alice");
+                printed(&server.run(&["session", "revoke", &first.session]));
+            }
+        }
+        server.stop();
+        before.put(&server);
+        assert_told(&mut server, "the logs are of another time");
     }
-    transaction.commit().unwrap();
-    drop(database);
-    assert_fails(&server.run(&["audit", "verify"]), "entry 1 is not as it was written");
 }
 
 #[test]

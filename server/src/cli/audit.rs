@@ -73,9 +73,9 @@ fn tail(settings: &Settings, log: Log, lines: u64, follow: bool, form: Form) -> 
     while next < end {
         let page = read(settings, log, Some(next), end - next)?;
         if follow {
-            print(&page.rows, form)?
+            print(&page.rows, form)?;
         } else {
-            pages.add(&page.rows)?
+            pages.add(&page.rows)?;
         }
         next = page.next;
     }
@@ -175,7 +175,7 @@ fn print_verified(verified: &Verified) {
     let entries = verified.entries;
     match verified.unverified_before {
         Some(before) => {
-            say!("{name:10} {state}, {entries} entries, those before {before} taken over unverified")
+            say!("{name:10} {state}, {entries} entries, those before {before} taken over unverified");
         }
         None => say!("{name:10} {state}, {entries} entries"),
     }

@@ -47,7 +47,7 @@ impl JsonArray {
     pub(super) fn add<T: Serialize>(&mut self, items: &[T]) -> Result<(), Failure> {
         for item in items {
             let before = if self.is_begun { ',' } else { '[' };
-            say!("{before}{}", serde_json::to_string(item)?);
+            print(format_args!("{before}{}", serde_json::to_string(item)?));
             self.is_begun = true;
         }
         Ok(())
@@ -86,7 +86,11 @@ impl<'a, T: Serialize> Pages<'a, T> {
 }
 
 pub(super) fn print_line(line: fmt::Arguments<'_>) {
-    match writeln!(io::stdout().lock(), "{line}") {
+    print(format_args!("{line}\n"));
+}
+
+fn print(text: fmt::Arguments<'_>) {
+    match io::stdout().lock().write_fmt(text) {
         Ok(()) => {}
         // `latchkey user list | head -1`: the command is done, and so are we.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => process::exit(0),

@@ -369,11 +369,21 @@ impl Writes<'_> {
             self.tables_mut().meta.remove(log.head_of_schema_2())?;
         }
         seal.is_lost = is_lost || !(is_of_schema_2 || is_new);
-        self.put_seal(seal, key)?;
         if seal.is_lost {
+            for log in LOGS {
+                seal.ends[log as usize] = self.take_over(log, key)?;
+            }
             self.note(Occurrence::of(Event::LogLost));
         }
-        Ok(())
+        self.put_seal(seal, key)
+    }
+
+    /// Keeps what is left of a log whose end is lost, as not verified.
+    fn take_over(&mut self, log: Log, key: &AuditKey) -> Result<End, StoreError> {
+        let left = (0..log.len()).filter_map(|place| self.entry(log, place).ok().flatten());
+        let next = left.map(|(entry, _)| entry.number + 1).max().unwrap_or_default();
+        let end = End { next, unverified_before: next, ..End::default() };
+        Ok(End { mac: self.bind_anew(log, end, key)?, ..end })
     }
 
     /// Appends what happened to its log, and seals both with the census as it is now.
