@@ -289,10 +289,20 @@ impl AuditKey {
 pub struct Waiting {
     main: Minutes,
     refusals: Minutes,
+    /// How many were taken in, to hand them out in the same order.
+    taken_in: u64,
 }
 
-/// Occurrences by the minute, with the first time and how often.
-type Minutes = BTreeMap<(u64, Occurrence), (UnixMillis, u32)>;
+/// Occurrences by the minute.
+type Minutes = BTreeMap<(u64, Occurrence), Counted>;
+
+/// When something happened first, how often, and how many other occurrences were taken in before.
+#[derive(Debug)]
+struct Counted {
+    time: UnixMillis,
+    count: u32,
+    place: u64,
+}
 
 impl Waiting {
     /// Takes in an occurrence.
@@ -306,8 +316,10 @@ impl Waiting {
         // What comes with a commit of its own is gone a moment later, and never given up.
         let is_kept = has_room || !occurrence.event.waits();
         let kept = if is_kept { occurrence } else { Occurrence::of(occurrence.event) };
-        let (_, count) = minutes.entry((minute, kept)).or_insert((now, 0));
-        *count = count.saturating_add(1);
+        let place = self.taken_in;
+        let counted = minutes.entry((minute, kept)).or_insert(Counted { time: now, count: 0, place });
+        counted.count = counted.count.saturating_add(1);
+        self.taken_in += 1;
     }
 
     /// Whether nothing waits.
@@ -315,13 +327,12 @@ impl Waiting {
         self.main.is_empty() && self.refusals.is_empty()
     }
 
-    /// Hands out all that waits, oldest first.
+    /// Hands out all that waits, in the order in which it happened.
     pub fn take(&mut self) -> impl Iterator<Item = (Occurrence, UnixMillis, u32)> + use<> {
-        let Self { main, refusals } = std::mem::take(self);
-        let all = main.into_iter().chain(refusals);
-        let mut all: Vec<_> = all.map(|((_, occurrence), (time, count))| (occurrence, time, count)).collect();
-        all.sort_by_key(|(_, time, _)| *time);
-        all.into_iter()
+        let Self { main, refusals, .. } = std::mem::take(self);
+        let mut all: Vec<_> = main.into_iter().chain(refusals).collect();
+        all.sort_by_key(|(_, counted)| counted.place);
+        all.into_iter().map(|((_, occurrence), Counted { time, count, .. })| (occurrence, time, count))
     }
 }
 
@@ -352,6 +363,16 @@ mod tests {
         let taken: Vec<_> = waiting.take().map(|(_, time, count)| (time.0, count)).collect();
         assert_eq!(taken, [(60_000, 3), (120_000, 1)]);
         assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn what_happened_in_the_same_moment_keeps_its_order() {
+        let mut waiting = Waiting::default();
+        let events = [Event::SessionReplaced, Event::SignedIn, Event::KeyAdded, Event::SignedOut];
+        for event in events {
+            waiting.add(Occurrence::of(event), UnixMillis(5));
+        }
+        assert!(waiting.take().map(|(occurrence, ..)| occurrence.event).eq(events));
     }
 
     #[test]

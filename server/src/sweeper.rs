@@ -1,19 +1,24 @@
-//! The sweeper: deletes the records of dead sessions, slice by slice, so that it never stands in anybody's way.
+//! What the server does once a minute: it deletes the records of dead sessions, slice by slice, so that it never stands
+//! in anybody's way, and tells the log when the system clock is behind.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use std::{fmt, io};
+use std::{fmt, io, mem};
 
 use crate::api::App;
 use crate::command;
+use crate::metrics::Count;
 use crate::session::SessionId;
 use crate::store::{Store, StoreError};
 use crate::time::Now;
 
 /// How often the sweeper goes through all sessions.
 const EVERY: Duration = Duration::from_secs(60);
+
+/// A lead that grows by more than so many seconds within a minute is worth a line in the log.
+const LEAD_TOLD_SECS: u64 = 1;
 
 /// Records in a slice: a read of about four milliseconds, and a commit of no more than it leaves.
 const SLICE_LEN: usize = 4096;
@@ -66,15 +71,33 @@ impl Sweeper {
     pub fn start(app: Arc<App>) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
+            let mut lead_secs = app.clock.lead_secs();
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 match sweep(&app.store, app.clock.now()) {
                     Ok(0) => {}
                     Ok(swept) => log::debug!("swept {swept} dead sessions"),
-                    Err(error) => log::warn!("the sweeper stopped early: {error}"),
+                    Err(error) => {
+                        app.metrics.count(Count::SweepFailed);
+                        log::warn!("the sweeper stopped early: {error}");
+                    }
                 }
+                let before = mem::replace(&mut lead_secs, app.clock.lead_secs());
+                tell_lead(before, lead_secs);
             }
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+/// Tells the log when the system clock has fallen behind the highest time seen, and when it has caught up.
+fn tell_lead(before_secs: u64, now_secs: u64) {
+    if now_secs > before_secs + LEAD_TOLD_SECS {
+        log::warn!(
+            "the system clock is {now_secs} s behind the highest time seen: it was ahead, or is wrong now; until it has \
+             caught up, sessions live that much longer, and tokens are stamped with the system's time"
+        );
+    } else if before_secs > LEAD_TOLD_SECS && now_secs == 0 {
+        log::info!("the system clock has caught up with the highest time seen");
     }
 }
 

@@ -47,11 +47,17 @@ impl Setup {
         self
     }
 
+    /// Sets a variable of the environment that is no setting.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: impl ToString) -> Self {
+        self.settings.push((name.to_owned(), value.to_string()));
+        self
+    }
+
     /// Logs all there is to log.
     #[must_use]
-    pub fn with_every_log_line(mut self) -> Self {
-        self.settings.push(("RUST_LOG".to_owned(), "trace".to_owned()));
-        self
+    pub fn with_every_log_line(self) -> Self {
+        self.with_variable("RUST_LOG", "trace")
     }
 
     /// Lets the server open no more than so many files and sockets.
@@ -168,6 +174,11 @@ impl Server {
     /// `http://` and the address.
     pub fn url(&self) -> String {
         format!("http://{}", self.address())
+    }
+
+    /// Whether the server was started and neither stopped nor killed.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
     }
 
     /// The process id of the running server.

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use latchkey_tests::http::Request;
-use latchkey_tests::server::{Server, Setup, Tokens, assert_fails, printed};
+use latchkey_tests::server::{PASSWORD, Server, Setup, Tokens, assert_fails, printed};
 use redb::ReadableTable;
 use serde_json::Value;
 
@@ -157,6 +157,150 @@ fn the_audit_log_tells_what_happened_and_both_parties_of_a_reuse() {
     let text = printed(&server.run(&["audit", "tail"]));
     assert!(text.contains("reused, user alice, session"), "{text}");
     assert!(printed(&server.run(&["audit", "verify"])).contains("main log   whole, 4 entries"));
+}
+
+/// The newest entries, as event, user's name and address.
+fn told(server: &Server, lines: usize) -> Vec<(String, String, String)> {
+    let entries = json(server, &["audit", "tail", "--lines", &lines.to_string()]);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    entries
+        .iter()
+        .map(|entry| (text(&entry["event"]), text(&entry["name"]), text(&entry["address"])))
+        .collect()
+}
+
+#[test]
+fn no_session_ends_without_an_entry_that_says_from_where() {
+    let (server, alice) = without_grace();
+    server.add_user("bob");
+    // Bob signs in with the cookie of alice.
+    let login = Request::login("bob", PASSWORD).field("Cookie", &server.cookie(&alice.refresh));
+    let bob = Tokens::from(&server.send(login));
+    let here = |event: &str, name: &str| (event.to_owned(), name.to_owned(), "127.0.0.1".to_owned());
+    assert_eq!(told(&server, 2), [here("session_replaced", "alice"), here("signed_in", "bob")]);
+
+    let change = serde_json::json!({"current": PASSWORD, "new": "correct horse battery staples"});
+    let changed = server.send(Request::post("/api/auth/password").bearer(&bob.access).json(&change));
+    assert_eq!(changed.status, 204);
+    assert_eq!(told(&server, 1), [here("password_changed", "bob")]);
+    let bob = Tokens::from(&server.refresh(&bob.refresh, None));
+    assert_eq!(server.send(Request::post("/api/auth/logout-all").bearer(&bob.access)).status, 204);
+    assert_eq!(told(&server, 1), [here("signed_out_everywhere", "bob")]);
+
+    let alice = server.login("alice");
+    let end = format!("/api/auth/sessions/{}", server.login("alice").session);
+    assert_eq!(server.send(Request::delete(&end).bearer(&alice.access)).status, 204);
+    assert_eq!(told(&server, 1), [here("signed_out", "alice")]);
+    let logout = Request::post("/api/auth/logout").field("Cookie", &server.cookie(&alice.refresh));
+    assert_eq!(server.send(logout).status, 204);
+    assert_eq!(told(&server, 1), [here("signed_out", "alice")]);
+}
+
+#[test]
+fn the_session_that_makes_room_for_the_65th_has_an_entry() {
+    let server = Setup::new(SERVER).with("ARGON2_PROFILE", "low-memory").start();
+    server.add_user("alice");
+    let first = server.login("alice");
+    for _ in 0..64 {
+        server.login("alice");
+    }
+    let entries = json(&server, &["audit", "tail", "--lines", "2"]);
+    assert_eq!(
+        (&entries[0]["event"], &entries[0]["session"]),
+        (&"session_displaced".into(), &first.session.into())
+    );
+    assert_eq!(entries[1]["event"], "signed_in");
+}
+
+#[test]
+fn what_changes_nothing_signs_nobody_out() {
+    let server = Setup::new(SERVER).start();
+    server.add_admin("alice");
+    let tokens = server.login("alice");
+    let before = events(&server, &[]);
+    for command in [&["user", "enable", "alice"][..], &["user", "role", "alice", "admin"]] {
+        printed(&server.run(command));
+        assert_eq!(server.get("/api/me", &tokens.access).status, 200, "{command:?}");
+    }
+    assert_eq!(events(&server, &[]), before);
+    printed(&server.run(&["user", "role", "alice", "user"]));
+    server.get("/api/me", &tokens.access).assert_refused(401, "invalid_token", "refresh");
+    printed(&server.run(&["user", "disable", "alice"]));
+    let before = events(&server, &[]);
+    printed(&server.run(&["user", "disable", "alice"]));
+    assert_eq!(events(&server, &[]), before);
+}
+
+#[test]
+fn a_key_is_known_before_it_signs() {
+    let (server, _) = without_grace();
+    let told = printed(&server.run(&["key", "add"]));
+    assert!(
+        told.contains("latchkey key export access 2") && told.contains("latchkey key activate 2"),
+        "{told}"
+    );
+    let list = printed(&server.run(&["key", "list"]));
+    assert!(list.contains("  1         1  yes\n  2         0  not yet"), "{list}");
+    let kid_of = |tokens: &Tokens| {
+        let header = jsonwebtoken::decode_header(&tokens.access).unwrap();
+        header.kid.unwrap()
+    };
+    assert_eq!(kid_of(&server.login("alice")), "1");
+    // Whoever verifies offline gets the secret now, before the first token.
+    let secret = printed(&server.run(&["key", "export", "access", "2"]));
+    printed(&server.run(&["key", "activate", "2"]));
+    let tokens = server.login("alice");
+    assert_eq!(kid_of(&tokens), "2");
+    let key = jsonwebtoken::DecodingKey::from_base64_secret(&pad(secret.trim())).unwrap();
+    let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+    validation.set_audience(&[server.url()]);
+    jsonwebtoken::decode::<Value>(&tokens.access, &key, &validation).unwrap();
+    assert_fails(&server.run(&["key", "activate", "1"]), "key add");
+    let told = events(&server, &[]);
+    assert_eq!(told[2..], ["key_added", "signed_in", "key_activated", "signed_in"]);
+}
+
+#[test]
+fn a_key_that_never_signed_is_retired_without_a_word() {
+    let (server, _) = without_grace();
+    printed(&server.run(&["key", "add"]));
+    assert_eq!(printed(&server.run(&["key", "retire", "2"])), "retired key 2\n");
+    assert_eq!(json(&server, &["key", "list"]).len(), 1);
+}
+
+#[test]
+fn a_foreign_key_file_is_not_taken_over_by_a_running_server() {
+    let (server, tokens) = without_grace();
+    let keys = server.data().join("keys");
+    let ours = fs::read(&keys).unwrap();
+    let other = Setup::new(SERVER).start();
+    fs::copy(other.data().join("keys"), &keys).unwrap();
+    for command in
+        [&["key", "rotate"][..], &["key", "add"], &["key", "retire", "1"], &["key", "activate", "1"]]
+    {
+        assert_fails(&server.run(command), "holds other keys than those in use");
+    }
+    assert_fails(&server.run(&["check"]), "other keys than those in use");
+    fs::write(&keys, ours).unwrap();
+    printed(&server.run(&["check"]));
+    printed(&server.run(&["key", "rotate"]));
+    assert_eq!(server.refresh(&tokens.refresh, None).status, 200);
+}
+
+#[test]
+fn a_key_file_that_cannot_be_written_ends_no_session() {
+    let (server, tokens) = without_grace();
+    printed(&server.run(&["key", "rotate"]));
+    let before = events(&server, &[]);
+    // Where the other key file would be written there is a folder, which even root cannot write over.
+    fs::create_dir(server.data().join("keys.new")).unwrap();
+    let retire = ["key", "retire", "1", "--force", "--even-if-tokens-live"];
+    assert_fails(&server.run(&retire), "cannot be used");
+    assert_eq!(events(&server, &[]), before);
+    assert_eq!(server.get("/api/me", &tokens.access).status, 200);
+    fs::remove_dir(server.data().join("keys.new")).unwrap();
+    printed(&server.run(&retire));
+    server.refresh(&tokens.refresh, None).assert_refused(401, "invalid_refresh_token", "login");
 }
 
 #[test]

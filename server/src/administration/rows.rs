@@ -245,8 +245,7 @@ impl Stats {
     /// [`StoreError`] when the store cannot be read.
     pub fn read(store: &Store, day: Option<&Day>, now: Now) -> Result<Self, StoreError> {
         let (users, sessions) = store.read(|reads| Ok((reads.user_count()?, reads.session_count()?)))?;
-        // Gone only for the moment in which another takes its place.
-        let store_bytes = std::fs::metadata(store.path()).map_or(0, |file| file.len());
+        let store_bytes = store.file_len();
         let (since, hours) = day.map(|day| (day.since().as_secs(), day.hours(now.system))).unzip();
         Ok(Self { users, sessions, store_bytes, since, hours: hours.unwrap_or_default() })
     }

@@ -119,6 +119,11 @@ impl Store {
         &self.path
     }
 
+    /// Bytes of its file; 0 for the moment in which another takes its place.
+    pub fn file_len(&self) -> u64 {
+        fs::metadata(&self.path).map_or(0, |file| file.len())
+    }
+
     /// Runs `look` on one consistent state of the store. Keep it short: an open read makes the file grow.
     ///
     /// # Errors

@@ -156,7 +156,7 @@ impl Replacement {
         audit_key: AuditKey,
         command: impl FnOnce(&mut Writes<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let terms = Terms { audit_key: Some(audit_key), clock: None };
+        let terms = Terms { audit_key: Some(audit_key), ..Terms::default() };
         writer::commit_one(&self.database, &mut Waiting::default(), &terms, command)
     }
 
@@ -269,9 +269,9 @@ impl Store {
                 Ok(Err(error)) => return Ok(Err(error)),
                 Err(error) => return Ok(Err(ReplacementError::Copy(error.to_string()))),
             };
-            let before = self.len();
+            let before = self.file_len();
             let put = self.put_in_force(replacement, None)?;
-            Ok(put.and_then(|replaced| Ok((before?, self.len()?, replaced))))
+            Ok(put.map(|replaced| (before, self.file_len(), replaced)))
         });
         let (before, after, _) = outcome??;
         Ok((before, after))
@@ -289,10 +289,6 @@ impl Store {
         }
         sync_folder_of(&self.path)?;
         Ok(Ok(self.database.put(database)))
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        fs::metadata(&self.path).map(|metadata| metadata.len())
     }
 }
 

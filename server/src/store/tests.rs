@@ -1,9 +1,12 @@
 //! The store on a real file: what is committed is there again, and what cannot be opened says why.
 
 use std::sync::Barrier;
+use std::time::Duration;
 
 use super::*;
+use crate::audit::Log;
 use crate::clock::SetTime;
+use crate::keys::Keys;
 use crate::one_time_code::Era;
 use crate::session::{Policy, Session, SessionId};
 use crate::user::{Name, PasswordHash, Role, User, UserId};
@@ -508,4 +511,25 @@ fn inspecting_counts_and_changes_nothing() {
     let before = std::fs::read(&path).unwrap();
     assert_eq!(Store::inspect(&path).unwrap(), Contents { users: 1, ..Contents::default() });
     assert!(std::fs::read(&path).unwrap() == before);
+}
+
+#[test]
+fn notes_that_nobody_commits_are_on_disk_after_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    let keys = Keys::create(&folder.path().join("keys")).unwrap();
+    let store = open(&path);
+    store.use_audit_key(keys.signing_audit_key().clone());
+    store.writer.change_terms(|terms| terms.notes_wait = Duration::ZERO);
+    store.note(Occurrence::of(crate::audit::Event::SignInRefused), Now::at(UnixMillis(5)));
+    let noted = || store.read(|reads| Ok(reads.end_of(Log::Refusals)?.next)).unwrap();
+    while noted() == 0 {
+        std::thread::yield_now();
+    }
+    store.writer.change_terms(|terms| terms.notes_wait = Duration::from_secs(3600));
+    store.note(Occurrence::of(crate::audit::Event::SignInRefused), Now::at(UnixMillis(5)));
+    store.write(|_| Ok(())).unwrap();
+    assert_eq!(noted(), 1, "what changes nothing costs no commit");
+    drop(store);
+    assert_eq!(open(&path).read(|reads| Ok(reads.end_of(Log::Refusals)?.next)).unwrap(), 2);
 }

@@ -48,12 +48,20 @@ pub(super) struct Writer {
 }
 
 /// What commits are made with, apart from the commands.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Terms {
     /// Binds the entries of the audit logs; without one they wait.
     pub(super) audit_key: Option<AuditKey>,
     /// Set once time was put back: commands that looked at the clock before are of its time.
     pub(super) clock: Option<Clock>,
+    /// How long notes wait for somebody else's commit.
+    pub(super) notes_wait: Duration,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { audit_key: None, clock: None, notes_wait: NOTES_WAIT }
+    }
 }
 
 type SharedTerms = Arc<Mutex<Terms>>;
@@ -208,7 +216,7 @@ fn commit_until_closed(
     loop {
         let task = match put_off.take() {
             Some(task) => Ok(task),
-            None => next_task(tasks, noted_since),
+            None => next_task(tasks, noted_since, current(terms).notes_wait),
         };
         // Taken anew for each batch: another database may have taken its place.
         match task {
@@ -233,9 +241,13 @@ fn commit_until_closed(
 }
 
 /// Waits for a task, but no longer than the notes that were taken at `noted_since` may wait.
-fn next_task(tasks: &Receiver<Task>, noted_since: Option<Instant>) -> Result<Task, RecvTimeoutError> {
+fn next_task(
+    tasks: &Receiver<Task>,
+    noted_since: Option<Instant>,
+    notes_wait: Duration,
+) -> Result<Task, RecvTimeoutError> {
     let Some(since) = noted_since else { return tasks.recv().map_err(|_| RecvTimeoutError::Disconnected) };
-    match NOTES_WAIT.checked_sub(since.elapsed()) {
+    match notes_wait.checked_sub(since.elapsed()) {
         Some(left) => tasks.recv_timeout(left),
         None => Err(RecvTimeoutError::Timeout),
     }
