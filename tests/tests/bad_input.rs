@@ -310,3 +310,97 @@ fn a_lost_foreign_or_public_key_file_is_refused_and_the_right_one_goes_on() {
     server.start();
     assert_eq!(server.get("/api/me", &tokens.access).status, 200);
 }
+
+#[test]
+fn a_store_of_zero_bytes_is_no_new_store() {
+    let mut server = server_with_alice();
+    server.stop();
+    let path = server.data().join("latchkey.redb");
+    let kept = fs::read(&path).unwrap();
+    fs::write(&path, "").unwrap();
+    for command in [&["check"][..], &["serve"], &["user", "list"], &["user", "reset", "alice"]] {
+        assert_fails(&server.run(command), "is an empty file");
+    }
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+    fs::write(&path, kept).unwrap();
+    server.start();
+    server.login("alice");
+}
+
+#[test]
+fn a_command_in_the_wrong_folder_says_that_it_made_a_store() {
+    let server = Setup::new(SERVER).stopped();
+    let add = |name: &str| {
+        let output = server.run_with_input(&["user", "add", name, "--password-stdin"], PASSWORD);
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(add("alice"), "latchkey: made a new store in ./latchkey-data, where there was none\n");
+    assert_eq!(add("bob"), "");
+}
+
+#[test]
+fn a_damaged_record_fails_its_owner_alone() {
+    let mut server = server_with_alice();
+    server.add_user("bob");
+    let (alice, bob) = (server.login("alice"), server.login("bob"));
+    server.stop();
+    let id = latchkey::session::SessionId::from_handle(&alice.session).unwrap();
+    let sessions: redb::TableDefinition<'_, &[u8; 16], &[u8; 120]> = redb::TableDefinition::new("sessions");
+    let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(sessions).unwrap().insert(&id.0, &[0xff; 120]).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    server.start();
+    for _ in 0..3 {
+        server.refresh(&alice.refresh, None).assert_refused(503, "unavailable", "retry");
+        server.get("/api/me", &alice.access).assert_refused(503, "unavailable", "retry");
+        assert_eq!(server.get("/api/me", &bob.access).status, 200);
+    }
+    assert_eq!(server.refresh(&bob.refresh, None).status, 200);
+    server.login("bob");
+    assert_eq!(server.stop(), Some(0));
+}
+
+/// The owner of whatever lies in the data folder.
+fn owners(server: &Server) -> Vec<(String, u32)> {
+    use std::os::unix::fs::MetadataExt;
+    let entries = fs::read_dir(server.data()).unwrap().map(Result::unwrap);
+    let mut owners: Vec<_> = entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().uid()))
+        .collect();
+    owners.sort();
+    owners
+}
+
+#[test]
+fn what_root_does_to_a_stopped_service_leaves_it_the_files() {
+    if !is_root() {
+        eprintln!("SKIPPED: only root can give files away");
+        return;
+    }
+    const NOBODY: u32 = 65_534;
+    let server = Setup::new(SERVER).stopped();
+    let give = || {
+        std::os::unix::fs::chown(server.data(), Some(NOBODY), Some(NOBODY)).unwrap();
+        for (name, _) in owners(&server) {
+            std::os::unix::fs::chown(server.data().join(name), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    };
+    fs::create_dir(server.data()).unwrap();
+    fs::set_permissions(server.data(), Permissions::from_mode(0o700)).unwrap();
+    give();
+    server.add_user("alice");
+    for command in [
+        &["backup", "copy.redb"][..],
+        &["key", "rotate"],
+        &["key", "add"],
+        &["compact"],
+        &["restore", "copy.redb"],
+    ] {
+        assert!(server.run(command).status.success(), "{command:?}");
+        let theirs = owners(&server);
+        assert!(theirs.iter().all(|(_, owner)| *owner == NOBODY), "{command:?}: {theirs:?}");
+    }
+}
