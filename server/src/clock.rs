@@ -162,6 +162,11 @@ impl Uptime {
     pub const fn plus_millis(self, millis: u64) -> Self {
         Self(self.0.saturating_add(millis))
     }
+
+    /// How long it is from this moment to `later`, nothing when that has passed.
+    pub const fn until(self, later: Self) -> Duration {
+        Duration::from_millis(later.0.saturating_sub(self.0))
+    }
 }
 
 /// Hands `use_date` the system's time as the `Date` field has it (RFC 9110 §5.6.7), written anew once a second.

@@ -3,6 +3,8 @@
 //!
 //! `cargo test` goes three steps deep; `LATCHKEY_TEST_DEPTH` sets another depth.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where, which is what a panic does")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,12 +57,15 @@ const STEPS: [Step; 10] = [
     Step::RestoreOverAnother,
 ];
 
+/// Sessions, each with the key that issued its token.
+type Sessions = BTreeSet<(SessionId, u8)>;
+
 /// What is expected of a world: who is signed in, and under which key.
 #[derive(Clone, Default)]
 struct Expected {
-    sessions: BTreeSet<(SessionId, u8)>,
+    sessions: Sessions,
     /// Those of the backup, and the fingerprints of the keys then.
-    in_backup: Option<(BTreeSet<(SessionId, u8)>, Vec<[u8; 9]>)>,
+    in_backup: Option<(Sessions, Vec<[u8; 9]>)>,
     signed_in: u64,
 }
 

@@ -1,7 +1,6 @@
 //! The store on a real file: what is committed is there again, and what cannot be opened says why.
 
 use std::sync::Barrier;
-use std::time::Duration;
 
 use super::*;
 use crate::audit::Log;
@@ -520,13 +519,13 @@ fn notes_that_nobody_commits_are_on_disk_after_a_while() {
     let keys = Keys::create(&folder.path().join("keys")).unwrap();
     let store = open(&path);
     store.use_audit_key(keys.signing_audit_key().clone());
-    store.writer.change_terms(|terms| terms.notes_wait = Duration::ZERO);
+    store.writer.change_terms(|terms| terms.notes_wait_ms = 0);
     store.note(Occurrence::of(crate::audit::Event::SignInRefused), Now::at(UnixMillis(5)));
     let noted = || store.read(|reads| Ok(reads.end_of(Log::Refusals)?.next)).unwrap();
     while noted() == 0 {
         std::thread::yield_now();
     }
-    store.writer.change_terms(|terms| terms.notes_wait = Duration::from_secs(3600));
+    store.writer.change_terms(|terms| terms.notes_wait_ms = 3_600_000);
     store.note(Occurrence::of(crate::audit::Event::SignInRefused), Now::at(UnixMillis(5)));
     store.write(|_| Ok(())).unwrap();
     assert_eq!(noted(), 1, "what changes nothing costs no commit");

@@ -6,7 +6,6 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use redb::Database;
 
@@ -14,7 +13,7 @@ use super::StoreError;
 use super::replacement::Current;
 use super::tables::Writes;
 use crate::audit::{AuditKey, Waiting};
-use crate::clock::Clock;
+use crate::clock::{Clock, Uptime};
 
 /// Most commands that wait for the writer; one more is turned away with [`StoreError::Full`].
 pub(super) const QUEUE_LEN: usize = 1024;
@@ -22,8 +21,8 @@ pub(super) const QUEUE_LEN: usize = 1024;
 /// Most commands in one commit. More would only make the first of them wait longer.
 const BATCH_LEN: usize = 256;
 
-/// Longest time that notes wait for somebody else's commit before they get one of their own.
-const NOTES_WAIT: Duration = Duration::from_secs(30);
+/// Longest time that notes wait for somebody else's commit before they get one of their own, in milliseconds.
+const NOTES_WAIT_MS: u64 = 30_000;
 
 /// A command and the way to answer it: run inside the transaction, it returns the way, and why it failed if it did.
 /// Handed an error instead, it answers with that.
@@ -54,13 +53,13 @@ pub(super) struct Terms {
     pub(super) audit_key: Option<AuditKey>,
     /// Set once time was put back: commands that looked at the clock before are of its time.
     pub(super) clock: Option<Clock>,
-    /// How long notes wait for somebody else's commit.
-    pub(super) notes_wait: Duration,
+    /// How long notes wait for somebody else's commit, in milliseconds.
+    pub(super) notes_wait_ms: u64,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { audit_key: None, clock: None, notes_wait: NOTES_WAIT }
+        Self { audit_key: None, clock: None, notes_wait_ms: NOTES_WAIT_MS }
     }
 }
 
@@ -211,12 +210,12 @@ fn commit_until_closed(
     terms: &SharedTerms,
 ) -> Result<(), StoreError> {
     let mut waiting = Waiting::default();
-    let mut noted_since = None;
+    let mut notes_due = None;
     let mut put_off = None;
     loop {
         let task = match put_off.take() {
             Some(task) => Ok(task),
-            None => next_task(tasks, noted_since, current(terms).notes_wait),
+            None => next_task(tasks, notes_due),
         };
         // Taken anew for each batch: another database may have taken its place.
         match task {
@@ -233,24 +232,16 @@ fn commit_until_closed(
                 return commit_notes(&database.get(), &mut waiting, terms);
             }
         }
-        noted_since = noted_since.filter(|_| !waiting.is_empty());
-        if !waiting.is_empty() {
-            noted_since = noted_since.or_else(|| Some(Instant::now()));
-        }
+        let from_now_on = || Uptime::now().plus_millis(current(terms).notes_wait_ms);
+        notes_due = (!waiting.is_empty()).then(|| notes_due.unwrap_or_else(from_now_on));
     }
 }
 
-/// Waits for a task, but no longer than the notes that were taken at `noted_since` may wait.
-fn next_task(
-    tasks: &Receiver<Task>,
-    noted_since: Option<Instant>,
-    notes_wait: Duration,
-) -> Result<Task, RecvTimeoutError> {
-    let Some(since) = noted_since else { return tasks.recv().map_err(|_| RecvTimeoutError::Disconnected) };
-    match notes_wait.checked_sub(since.elapsed()) {
-        Some(left) => tasks.recv_timeout(left),
-        None => Err(RecvTimeoutError::Timeout),
-    }
+/// Waits for a task, but not beyond the moment at which notes are due.
+fn next_task(tasks: &Receiver<Task>, notes_due: Option<Uptime>) -> Result<Task, RecvTimeoutError> {
+    let Some(due) = notes_due else { return tasks.recv().map_err(|_| RecvTimeoutError::Disconnected) };
+    let left = Uptime::now().until(due);
+    if left.is_zero() { Err(RecvTimeoutError::Timeout) } else { tasks.recv_timeout(left) }
 }
 
 /// Commits what `first` and the commands behind it do; returns the task at which the batch ended, if it did at one.
