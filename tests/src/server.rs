@@ -223,7 +223,13 @@ impl Server {
             bash.args(["-c", &format!("{script}exec \"$0\" \"$@\"")]).arg(&self.setup.program);
             bash
         };
-        command.args(arguments).current_dir(self.folder()).env_clear().stdin(Stdio::null());
+        command.args(arguments);
+        self.command_of(command)
+    }
+
+    /// Another command in this folder with these settings, and nothing else from outside.
+    pub fn command_of(&self, mut command: Command) -> Command {
+        command.current_dir(self.folder()).env_clear().stdin(Stdio::null());
         command.envs(self.setup.settings.iter().map(|(name, value)| (name, value)));
         command
     }
