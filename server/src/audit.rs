@@ -83,10 +83,12 @@ pub enum Event {
     LogLost = 29,
     /// An administrator sealed both logs as they stood, broken or not.
     LogSealed = 30,
+    /// The logs of a store of an earlier version were sealed for the first time.
+    LogBegan = 31,
 }
 
 impl Event {
-    const ALL: [Self; 30] = [
+    const ALL: [Self; 31] = [
         Self::SignedIn,
         Self::SignInRefused,
         Self::SignedOut,
@@ -117,6 +119,7 @@ impl Event {
         Self::KeyActivated,
         Self::LogLost,
         Self::LogSealed,
+        Self::LogBegan,
     ];
 
     /// The event of a stored number.

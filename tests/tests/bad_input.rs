@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use latchkey_tests::http::Request;
@@ -242,6 +243,52 @@ fn a_store_of_a_newer_schema_is_refused_and_left_as_it_is() {
     let database = redb::Database::open(&path).unwrap();
     let meta = database.begin_read().unwrap().open_table(meta).unwrap();
     assert_eq!(meta.get("schema").unwrap().unwrap().value(), 9_u32.to_be_bytes());
+}
+
+/// The refresh token of alice in the store of schema 2, which is good for a year.
+const ALICE_OF_SCHEMA_2: &str =
+    concat!("AQHkTjogpKPztFVh4eWSsKUoAAAAAUgyGtxg", "HTZelEci52SaWE3sfitemoZ7KYpU-UwZpcQN");
+
+#[test]
+fn a_store_of_schema_2_keeps_sessions_and_audit_log_and_is_refused_by_what_wrote_it() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/tests/fixtures/schema-2");
+    for is_tampered_with in [false, true] {
+        let mut server = Setup::new(SERVER).with("GRACE_SECS", 0).stopped();
+        fs::create_dir(server.data()).unwrap();
+        fs::set_permissions(server.data(), Permissions::from_mode(0o700)).unwrap();
+        for name in ["keys", "latchkey.redb"] {
+            fs::copy(fixture.join(name), server.data().join(name)).unwrap();
+            fs::set_permissions(server.data().join(name), Permissions::from_mode(0o600)).unwrap();
+        }
+        if is_tampered_with {
+            let meta: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+            let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
+            let transaction = database.begin_write().unwrap();
+            transaction.open_table(meta).unwrap().remove("audit_head").unwrap();
+            transaction.commit().unwrap();
+        }
+        server.start();
+        let verified = server.run(&["audit", "verify"]);
+        assert_eq!(verified.status.success(), !is_tampered_with, "{verified:?}");
+        let tail = server.run(&["audit", "tail"]).stdout;
+        let tail = String::from_utf8(tail).unwrap();
+        let events = [
+            "user_added, user alice",
+            "user_added, user bob",
+            "signed_in, user alice",
+            "key_rotated",
+            "signed_in",
+        ];
+        assert!(events.iter().all(|event| tail.contains(event)), "{tail}");
+        assert_eq!(server.refresh(ALICE_OF_SCHEMA_2, None).status, 200);
+        // What an older binary finds is a schema that it does not know.
+        server.stop();
+        let meta: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+        let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
+        let transaction = database.begin_read().unwrap();
+        let table = transaction.open_table(meta).unwrap();
+        assert_eq!(table.get("schema").unwrap().unwrap().value(), 3_u32.to_be_bytes());
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::codec::{self, ENTRY_LEN};
-use super::tables::{self, Bytes, EntryRecord, META_LOGS, Tables, Writes};
+use super::tables::{self, Bytes, EntryRecord, META_LOGS, META_UNSEALED, Tables, Writes};
 use crate::audit::{AuditKey, Entry, Event, Log, MAC_LEN, Occurrence};
 use crate::session::SessionId;
 use crate::time::UnixMillis;
@@ -360,20 +360,25 @@ impl Writes<'_> {
         is_new: bool,
     ) -> Result<(), StoreError> {
         let mut seal = Seal { census: self.census()?, ..Seal::NONE };
-        let (mut is_of_schema_2, mut is_lost) = (false, false);
+        let is_migrated = self.tables_mut().meta.remove(META_UNSEALED)?.is_some();
+        seal.is_lost = !(is_migrated || is_new);
         for log in LOGS {
-            let Some((end, is_ours)) = self.end_of_schema_2(log, key_of)? else { continue };
-            is_of_schema_2 = true;
-            is_lost |= !is_ours;
-            seal.ends[log as usize] = end;
+            match self.end_of_schema_2(log, key_of)? {
+                Some((end, is_ours)) => {
+                    seal.ends[log as usize] = end;
+                    seal.is_lost |= !is_ours;
+                }
+                None => seal.is_lost |= self.entry(log, 0)?.is_some(),
+            }
             self.tables_mut().meta.remove(log.head_of_schema_2())?;
         }
-        seal.is_lost = is_lost || !(is_of_schema_2 || is_new);
         if seal.is_lost {
             for log in LOGS {
                 seal.ends[log as usize] = self.take_over(log, key)?;
             }
             self.note(Occurrence::of(Event::LogLost));
+        } else if is_migrated {
+            self.note(Occurrence::of(Event::LogBegan));
         }
         self.put_seal(seal, key)
     }

@@ -46,6 +46,8 @@ const META_ERA: &str = "era";
 const META_SIGNING_SINCE: &str = "signing_since";
 const META_LAST_BACKUP: &str = "last_backup_ms";
 pub(super) const META_LOGS: &str = "logs";
+/// There from the migration to schema 3 until the logs are sealed.
+pub(super) const META_UNSEALED: &str = "unsealed";
 
 /// How far time moves on before a commit notes it, in seconds: one more page a commit would be dear.
 const NOTE_TIME_SECS: u64 = 60;
@@ -106,7 +108,8 @@ fn add_the_audit_logs(transaction: &WriteTransaction) -> Result<(), StoreError> 
 }
 
 /// Schema 3: both logs are sealed together, which takes keys; [`Writes::begin_logs`] does it.
-fn leave_the_seal_to_the_keys(_: &WriteTransaction) -> Result<(), StoreError> {
+fn leave_the_seal_to_the_keys(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(META)?.insert(META_UNSEALED, [].as_slice())?;
     Ok(())
 }
 
