@@ -205,7 +205,7 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
     let now = clock.now();
     match command {
         Command::AddUser { name, role, password } => {
-            let name: Name = name.parse()?;
+            let name = Name::chosen(&name)?;
             let password_hash = new_hash(office, &name, &password)?;
             let id = UserId::new(entropy::bytes());
             let new = NewUser { id, name, role, password_hash };

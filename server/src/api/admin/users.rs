@@ -83,7 +83,7 @@ pub(in super::super) fn add(app: &App, request: &Request<'_>) -> Result<Answer, 
     }
     let actor = administrator(app, request)?;
     let body: NewUserBody = request.json()?;
-    let name: Name = body.username.parse()?;
+    let name = Name::chosen(&body.username)?;
     let has_password = body.password.is_some();
     let password_hash = match &body.password {
         Some(password) => app.new_hash(&name, password)?,
