@@ -7,7 +7,7 @@ use std::{env, fs, process};
 
 use latchkey::api::{App, Method, Request, Response, Routes, TokenTerms};
 use latchkey::clock::Clock;
-use latchkey::command::{self, NewUser, SignIn};
+use latchkey::command::{self, NewUser, SignIn, Verified};
 use latchkey::day::Day;
 use latchkey::gate::parse::PASSED_ON;
 use latchkey::hasher::{Hasher, Profile};
@@ -165,7 +165,7 @@ fn fill(store: &Store, hasher: &Hasher, now: UnixMillis) {
             command::add_user(writes, NewUser { id, name, role, password_hash }, None, now)?;
             let sign_in = SignIn {
                 user: id,
-                verified: hash.clone(),
+                verified: Verified { hash: hash.clone(), epoch: 0 },
                 upgraded: None,
                 replaces: None,
                 id: SessionId::new(id, [0; 8]),
@@ -173,7 +173,7 @@ fn fill(store: &Store, hasher: &Hasher, now: UnixMillis) {
                 address: ADDRESS,
                 label: String::new(),
             };
-            command::sign_in(writes, &sign_in, now, &POLICY)?;
+            command::sign_in(writes, &sign_in, now, &POLICY)?.expect("it is the same password");
         }
         Ok(())
     };

@@ -3,6 +3,8 @@
 mod admin;
 mod auth;
 mod guard;
+#[cfg(test)]
+mod log_in_tests;
 mod message;
 mod outcome;
 mod routes;
