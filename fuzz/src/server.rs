@@ -9,6 +9,7 @@ use latchkey::api::{App, Method, Request, Response, Routes, TokenTerms};
 use latchkey::clock::Clock;
 use latchkey::command::{self, NewUser, SignIn, Verified};
 use latchkey::day::Day;
+use latchkey::gate::TrustedProxies;
 use latchkey::gate::parse::PASSED_ON;
 use latchkey::hasher::{Hasher, Profile};
 use latchkey::keys::{KeyRing, Keys};
@@ -16,6 +17,7 @@ use latchkey::metrics::Metrics;
 use latchkey::one_time_code::Purpose;
 use latchkey::password::Password;
 use latchkey::session::{Policy, Session, SessionId};
+use latchkey::settings::InForce;
 use latchkey::site::PublicUrl;
 use latchkey::store::{Reads, Store, StoreError, Writes, fuzzing};
 use latchkey::throttle::Throttle;
@@ -149,6 +151,9 @@ fn start() -> App {
         day: Day::starting_at(clock.now()),
         clock,
         routes: Routes::default(),
+        monitors: TrustedProxies::default(),
+        notices: Arc::default(),
+        in_force: InForce::default(),
     }
 }
 

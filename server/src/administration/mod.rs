@@ -21,6 +21,7 @@ use crate::keys::KeyRing;
 use crate::password::Password;
 use crate::restore::{self, Place, Restored};
 use crate::session::{Session, SessionId};
+use crate::settings::InForce;
 use crate::store::{Contents, Progress, Reads, Replacement, Store, StoreError, Writes};
 use crate::time::UnixMillis;
 use crate::user::{Name, PasswordHash, Role, User, UserId};
@@ -133,6 +134,8 @@ pub enum Command {
     Compact,
     /// Counts.
     Stats,
+    /// Asks a running server which settings it has in force.
+    InForce,
 }
 
 /// What came of a command.
@@ -147,6 +150,8 @@ pub enum Answer {
     Code(ResetCode),
     /// The numbers.
     Stats(Stats),
+    /// The settings of a running server.
+    InForce(InForce),
     /// The users, in the order of their names.
     Users(Vec<UserRow>),
     /// Living sessions.
@@ -194,6 +199,8 @@ pub struct Office<'a> {
     pub password_chars_min: usize,
     /// What the running server has counted, if one runs.
     pub day: Option<&'a Day>,
+    /// The settings of the running server, if one runs.
+    pub in_force: Option<&'a InForce>,
 }
 
 /// Runs a command; one that takes long says now and then how far it has come.
@@ -247,6 +254,7 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
             Ok(Answer::Code(ResetCode::issue(&office.keys.current(), id, &user, now)))
         }
         Command::Stats => Ok(Answer::Stats(Stats::read(store, office.day, now)?)),
+        Command::InForce => office.in_force.cloned().map(Answer::InForce).ok_or(Refusal::NotServing),
         Command::ListUsers => {
             let users = store.read(|reads| {
                 let mut rows = Vec::new();

@@ -12,9 +12,11 @@ use crate::command::{self, Refreshed, SignIn, Stale, Verified};
 use crate::entropy;
 use crate::label;
 use crate::metrics::Count;
+use crate::notices::Notice;
 use crate::password::Password;
 use crate::problem::{Code, Problem};
 use crate::session::{Decision, Declined, EndReason, Presented, Repetition, Rotation, Session, SessionId};
+use crate::site::PublicUrl;
 use crate::store::StoreError;
 use crate::throttle::{Attempt, By, Refused, is_one_network};
 use crate::time::UnixMillis;
@@ -99,6 +101,7 @@ pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
     if body.delivery == Delivery::Body && request.is_from_browser() {
         return Err(Problem::bad_request("a browser gets its refresh token as a cookie"));
     }
+    app.look_at_delivery(request, body.delivery)?;
     let replaces = app.cookie_token(request)?.and_then(|token| app.read_refresh_token(token));
 
     let name = typed.parse::<Name>().ok();
@@ -271,6 +274,16 @@ struct TokenBody {
 }
 
 impl App {
+    /// Notices when a browser will not keep the cookie that a log-in sets: a listed origin may be of another site.
+    fn look_at_delivery(&self, request: &Request<'_>, delivery: Delivery) -> Result<(), Problem> {
+        let is_lost = delivery == Delivery::Cookie && request.field("sec-fetch-site")? == Some("cross-site");
+        let origin = request.field("origin")?.filter(|_| is_lost).map(PublicUrl::parse_also_plain);
+        if let Some(Ok(origin)) = origin {
+            self.notices.tell(Notice::LostCookie(&origin));
+        }
+        Ok(())
+    }
+
     /// Begins an attempt to sign in, or refuses it because too many have failed, before anybody is looked up for it.
     pub(super) fn begin(&self, by: By<'_>, request: &Request<'_>) -> Result<Attempt<'_>, Problem> {
         self.throttle.begin(by).map_err(|refused| match refused {

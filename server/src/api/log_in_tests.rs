@@ -1,4 +1,5 @@
-//! What a stranger sees of the throttle: nothing that tells who has an account, or where somebody is signed in.
+//! What a stranger sees: nothing of the throttle that tells who has an account or where somebody is signed in, and neither
+//! readiness nor counters.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -39,6 +40,12 @@ struct Scene {
 /// What can be seen of an answer: its status, how long it says to wait, and its body but for the request's id.
 type Seen = (u16, Option<String>, Value);
 
+fn get<'a>(path: &'a str, from: &str) -> Request<'a> {
+    let client: IpAddr = from.parse().unwrap();
+    let (id, method) = ("0000000000000000", Method::Get);
+    Request { id, method, path, query: "", fields: &[], body: &[], client, is_forwarded: false }
+}
+
 impl Scene {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -63,6 +70,9 @@ impl Scene {
             throttle: Throttle::default(),
             metrics: Arc::default(),
             routes: Routes::default(),
+            monitors: settings.monitors,
+            notices: Arc::default(),
+            in_force: InForce::default(),
         };
         let mut scene = Self { app, clock: Arc::default(), _folder: folder };
         scene.add_alice();
@@ -87,18 +97,10 @@ impl Scene {
     }
 
     fn post(&self, path: &str, fields: &[(&str, &str)], body: &Value, from: &str) -> Seen {
-        let (client, body): (IpAddr, _) = (from.parse().unwrap(), body.to_string());
         let fields = [&[("content-type", "application/json")], fields].concat();
-        let request = Request {
-            id: "0000000000000000",
-            method: Method::Post,
-            path,
-            query: "",
-            fields: &fields,
-            body: body.as_bytes(),
-            client,
-            is_forwarded: false,
-        };
+        let body = body.to_string();
+        let request =
+            Request { method: Method::Post, fields: &fields, body: body.as_bytes(), ..get(path, from) };
         let response = self.app.answer(&request).wait(&self.app);
         let wait = response.fields.iter().find(|(name, _)| *name == "Retry-After");
         let body = serde_json::from_slice(&response.body).unwrap_or_default();
@@ -187,6 +189,25 @@ fn the_bearer_of_a_living_session_changes_the_password_wherever_they_are() {
     };
     assert_eq!(change(WRONG, AWAY[2]).0, 403);
     assert_eq!(change(PASSWORD, AWAY[2]).0, 204);
+}
+
+#[test]
+fn a_listed_monitor_sees_readiness_and_counters_and_its_neighbour_does_not() {
+    let mut scene = Scene::new();
+    let status = |scene: &Scene, request: Request<'_>| scene.app.answer(&request).wait(&scene.app).status;
+    for path in ["/readyz", "/metrics"] {
+        let by_a_name = [("host", "10.244.0.9:8080")];
+        let from = |address| Request { fields: &by_a_name, ..get(path, address) };
+        assert_eq!(status(&scene, from("10.0.0.5")), 404, "nobody is listed");
+        scene.app.monitors = Networks::parse("10.0.0.0/30, 10.0.0.5").unwrap();
+        assert_eq!(status(&scene, from("10.0.0.5")), 200);
+        assert_eq!(status(&scene, from("::ffff:10.0.0.5")), 200);
+        assert_eq!(status(&scene, from("10.0.0.4")), 404);
+        assert_eq!(status(&scene, Request { is_forwarded: true, ..from("10.0.0.5") }), 404);
+        assert_eq!(status(&scene, from("127.0.0.1")), 404, "this machine is asked by its own name");
+        assert_eq!(status(&scene, get(path, "127.0.0.1")), 200);
+        scene.app.monitors = Networks::default();
+    }
 }
 
 #[test]

@@ -184,11 +184,16 @@ impl Response {
 
     /// 200 with plain text.
     pub fn text(body: impl Into<Cow<'static, str>>) -> Self {
+        Self::text_of("text/plain; charset=utf-8", body)
+    }
+
+    /// 200 with plain text of a format of its own.
+    pub fn text_of(media_type: &'static str, body: impl Into<Cow<'static, str>>) -> Self {
         let body = match body.into() {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),
         };
-        let mut response = Self::with_body(200, "text/plain; charset=utf-8", body);
+        let mut response = Self::with_body(200, media_type, body);
         response.set("Cache-Control", "no-store");
         response
     }

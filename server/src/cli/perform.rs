@@ -34,6 +34,7 @@ pub(super) fn perform(settings: &Settings, command: Command) -> Result<Answer, F
                 store: &opened.store,
                 password_chars_min: settings.password_chars_min,
                 day: None,
+                in_force: None,
             };
             let mut bar = Bar::default();
             Ok(administration::run(&office, command, &mut |done, total| bar.show(done, total))?)
