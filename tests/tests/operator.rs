@@ -199,6 +199,25 @@ fn a_log_in_whose_cookie_the_browser_drops_is_told_to_the_log() {
     assert!(server.log().contains("a page of http://localhost:3000 signed in"), "{}", server.log());
 }
 
+/// Whatever the administrator's browser calls the server, such as a tunnel's end.
+#[test]
+fn reset_links_lead_to_the_public_url() {
+    let setup = Setup::new(SERVER).with("PUBLIC_URL", "https://auth.example.com:8443");
+    let server = setup.with("TRUSTED_PROXIES", "127.0.0.1").start();
+    server.add_admin("root");
+    let root = latchkey_tests::server::Tokens::from(&server.try_login("root", PASSWORD));
+    let post = |path: &str, body: &str| {
+        let request = Request::post(path).bearer(&root.access).field("Host", "localhost:9999");
+        server.send(request.body("application/json", body)).json()
+    };
+    let added = post("/api/admin/users", "{\"username\": \"ann\"}");
+    let again = post(&format!("/api/admin/users/{}/reset", added["id"].as_str().unwrap()), "{}");
+    for reset in [&added["reset"], &again] {
+        let (link, code) = (reset["link"].as_str().unwrap(), reset["code"].as_str().unwrap());
+        assert!(link == format!("https://auth.example.com:8443/#reset={code}"));
+    }
+}
+
 /// Two on one host, which browsers send the cookies of both.
 #[test]
 fn two_https_servers_on_one_host_leave_each_other_signed_in() {
