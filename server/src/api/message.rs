@@ -198,11 +198,15 @@ impl Response {
         response
     }
 
-    /// 200 with a file of the page.
+    /// 200 with a file of the page, to be kept and asked for again with its tag.
     pub fn asset(media_type: &'static str, body: &'static str) -> Self {
-        let mut response = Self::with_body(200, media_type, Cow::Borrowed(body.as_bytes()));
-        response.set("Cache-Control", "no-cache");
-        response
+        Self::with_body(200, media_type, Cow::Borrowed(body.as_bytes())).with("Cache-Control", "no-cache")
+    }
+
+    /// 304, for whoever has the file already.
+    pub fn not_modified() -> Self {
+        let fields = vec![("Cache-Control", Cow::Borrowed("no-cache"))];
+        Self { status: 304, fields, body: Cow::Borrowed(b"") }
     }
 
     /// A refusal.

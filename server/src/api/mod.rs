@@ -144,7 +144,7 @@ const ROUTES: &[Route] = &[
     ("/healthz", &[(Method::Get, Lane::Reads, |_, _| Ok(Response::text("ok\n").into()))]),
     ("/readyz", &[(Method::Get, Lane::Reads, watch::ready)]),
     ("/metrics", &[(Method::Get, Lane::Reads, watch::metrics)]),
-    ("/openapi.json", &[(Method::Get, Lane::Reads, |_, _| Ok(web::openapi().into()))]),
+    ("/openapi.json", &[(Method::Get, Lane::Reads, |_, request| Ok(web::OPENAPI.answer(request)?.into()))]),
     ("/", &[(Method::Get, Lane::Reads, page)]),
     ("/page.js", SCRIPT),
     ("/session.js", SCRIPT),
@@ -153,8 +153,8 @@ const ROUTES: &[Route] = &[
     ("/account.js", SCRIPT),
     ("/administration.js", SCRIPT),
     ("/picture.js", SCRIPT),
-    ("/style.css", &[(Method::Get, Lane::Reads, |_, _| Ok(web::style().into()))]),
-    ("/icon.svg", &[(Method::Get, Lane::Reads, |_, _| Ok(web::icon().into()))]),
+    ("/style.css", &[(Method::Get, Lane::Reads, |_, request| Ok(web::STYLE.answer(request)?.into()))]),
+    ("/icon.svg", &[(Method::Get, Lane::Reads, |_, request| Ok(web::ICON.answer(request)?.into()))]),
 ];
 
 /// The page. A browser that calls this machine by another of its names is sent to the one of the public URL: cookies see
@@ -165,14 +165,14 @@ fn page(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
             let location = format!("{}/", app.public_url);
             Ok(Response { status: 307, ..Response::no_content() }.with("Location", location).into())
         }
-        _ => Ok(web::page().into()),
+        _ => Ok(web::page(request)?.into()),
     }
 }
 
 /// What answers for each script of the page.
 const SCRIPT: &[(Method, Lane, Handler)] = &[(Method::Get, Lane::Reads, |_, request| {
     let script = web::script(request.path).ok_or(Code::NotFound)?;
-    Ok(script.into())
+    Ok(script.answer(request)?.into())
 })];
 
 /// Every endpoint of ours: its path and method.
