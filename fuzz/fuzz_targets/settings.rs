@@ -17,10 +17,13 @@ fuzz_target!(|input: &[u8]| {
     assert!(settings.policy.grace_secs <= 60 && (1..=86_400).contains(&settings.access_ttl_secs));
     assert!((8..=64).contains(&settings.password_chars_min) && (1..=64).contains(&settings.argon2_slots));
     assert!(
-        settings.listen.ip().is_loopback() || settings.public_url.as_ref().is_some_and(PublicUrl::is_https)
+        settings.listen.ip().is_loopback()
+            || settings.allow_plain_http
+            || settings.public_url.as_ref().is_some_and(PublicUrl::is_https)
     );
+    let read_url = if settings.allow_plain_http { PublicUrl::parse_also_plain } else { PublicUrl::parse };
     let origins = &settings.allowed_origins;
-    assert!(origins.iter().all(|origin| PublicUrl::parse(origin).is_ok_and(|url| url.as_str() == origin)));
+    assert!(origins.iter().all(|origin| read_url(origin).is_ok_and(|url| url.as_str() == origin)));
 
     let said = given.report().filter(|(.., source)| *source != "default");
     let flags: Vec<_> = said.map(|(setting, value, _)| (setting.name, value.to_owned())).collect();

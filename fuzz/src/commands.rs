@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
 use latchkey::audit::Event;
-use latchkey::command::{self, NewUser, SignIn};
+use latchkey::command::{self, NewUser, SignIn, Verified};
 use latchkey::session::{Policy, SESSIONS_PER_USER_MAX, SessionId};
 use latchkey::store::{Store, StoreError, Writes, fuzzing};
 use latchkey::time::{Now, UnixMillis};
@@ -99,6 +99,11 @@ fn name_of(user: u8, name: bool) -> String {
 
 fn hash_of(password: u8) -> PasswordHash {
     PasswordHash((password % 2).to_string())
+}
+
+/// What a password was verified against, in an epoch that no user ever has: only the hash can tell.
+fn verified(password: u8) -> Verified {
+    Verified { hash: hash_of(password), epoch: u32::MAX }
 }
 
 /// A user as the map has it.
@@ -247,7 +252,7 @@ fn perform(writes: &mut Writes<'_>, command: Command) -> Result<bool, StoreError
         Command::SignIn { user, session, password, replaces } => {
             let sign_in = SignIn {
                 user: id_of(user),
-                verified: hash_of(password),
+                verified: verified(password),
                 upgraded: None,
                 replaces: replaces.map(|session| session_of(user, session)),
                 id: session_of(user, session),
@@ -255,7 +260,7 @@ fn perform(writes: &mut Writes<'_>, command: Command) -> Result<bool, StoreError
                 address: ADDRESS,
                 label: String::new(),
             };
-            command::sign_in(writes, &sign_in, NOW, &POLICY).map(|opened| opened.is_some())
+            command::sign_in(writes, &sign_in, NOW, &POLICY).map(|opened| opened.is_ok())
         }
         Command::End { user, session, as_user } => {
             command::sign_out(writes, id_of(as_user), session_of(user, session), ADDRESS, NOW)
@@ -270,7 +275,8 @@ fn perform(writes: &mut Writes<'_>, command: Command) -> Result<bool, StoreError
         }
         Command::ChangePassword { user, session, current, new } => {
             let keep = session_of(user, session);
-            command::change_password(writes, keep, &hash_of(current), hash_of(new), ADDRESS, NOW)
+            command::change_password(writes, keep, &verified(current), hash_of(new), ADDRESS, NOW)
+                .map(|changed| changed.is_ok())
         }
         Command::Reset { user, epoch, new } => {
             command::reset_password(writes, id_of(user), epoch.into(), hash_of(new), ADDRESS, NOW)

@@ -7,8 +7,9 @@ use std::{env, fs, process};
 
 use latchkey::api::{App, Method, Request, Response, Routes, TokenTerms};
 use latchkey::clock::Clock;
-use latchkey::command::{self, NewUser, SignIn};
+use latchkey::command::{self, NewUser, SignIn, Verified};
 use latchkey::day::Day;
+use latchkey::gate::TrustedProxies;
 use latchkey::gate::parse::PASSED_ON;
 use latchkey::hasher::{Hasher, Profile};
 use latchkey::keys::{KeyRing, Keys};
@@ -16,6 +17,7 @@ use latchkey::metrics::Metrics;
 use latchkey::one_time_code::{Era, Purpose};
 use latchkey::password::Password;
 use latchkey::session::{Policy, Session, SessionId};
+use latchkey::settings::InForce;
 use latchkey::site::PublicUrl;
 use latchkey::store::{Reads, Store, StoreError, Writes, fuzzing};
 use latchkey::throttle::Throttle;
@@ -149,6 +151,9 @@ fn start() -> App {
         day: Day::starting_at(clock.now().system),
         clock,
         routes: Routes::default(),
+        monitors: TrustedProxies::default(),
+        notices: Arc::default(),
+        in_force: InForce::default(),
     }
 }
 
@@ -165,7 +170,7 @@ fn fill(store: &Store, hasher: &Hasher, now: Now) {
             command::add_user(writes, NewUser { id, name, role, password_hash }, None, now)?;
             let sign_in = SignIn {
                 user: id,
-                verified: hash.clone(),
+                verified: Verified { hash: hash.clone(), epoch: 0 },
                 upgraded: None,
                 replaces: None,
                 id: SessionId::new(id, [0; 8]),
@@ -173,7 +178,7 @@ fn fill(store: &Store, hasher: &Hasher, now: Now) {
                 address: ADDRESS,
                 label: String::new(),
             };
-            command::sign_in(writes, &sign_in, now, &POLICY)?;
+            command::sign_in(writes, &sign_in, now, &POLICY)?.expect("it is the same password");
         }
         Ok(())
     };

@@ -157,6 +157,11 @@ impl Uptime {
         Self(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
     }
 
+    /// Milliseconds from `earlier` to this moment, 0 when `earlier` is later.
+    pub const fn millis_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// This moment and `millis` milliseconds more.
     #[must_use]
     pub const fn plus_millis(self, millis: u64) -> Self {

@@ -20,8 +20,8 @@ use crate::user::{Name, PasswordHash, Role, User, UserId};
 pub struct SignIn {
     /// Who signs in.
     pub user: UserId,
-    /// The hash the password was verified against.
-    pub verified: PasswordHash,
+    /// What the password was verified against.
+    pub verified: Verified,
     /// The same password hashed anew, when the stored hash has other parameters than new ones have.
     pub upgraded: Option<PasswordHash>,
     /// A session the same browser presented along; it ends.
@@ -36,17 +36,51 @@ pub struct SignIn {
     pub label: String,
 }
 
+/// What a password was verified against: the hash, and the epoch of its user then.
+///
+/// A log-in may hash the same password anew, which changes the hash and not the epoch; what ends sessions changes the
+/// epoch and not the hash; another password changes both. So a user of whom one is as it was has the same password.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The hash.
+    pub hash: PasswordHash,
+    /// The epoch.
+    pub epoch: u32,
+}
+
+impl Verified {
+    /// What a password of `user` is verified against now.
+    pub fn of(user: &User) -> Self {
+        Self { hash: user.password_hash.clone(), epoch: user.auth_epoch }
+    }
+
+    /// Whether the password is certainly still the one of `user`.
+    fn still_holds(&self, user: &User) -> bool {
+        user.auth_epoch == self.epoch || user.password_hash == self.hash
+    }
+}
+
+/// Why a right password opens no session or changes nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stale {
+    /// The user was disabled or deleted, or the session is over.
+    Over,
+    /// Password and epoch are others than those seen: it cannot be told whether the password is still right.
+    Changed,
+}
+
 /// Opens a session, unless the user was disabled, deleted or given another password since the password was verified.
 pub fn sign_in(
     writes: &mut Writes<'_>,
     request: &SignIn,
     now: Now,
     policy: &Policy,
-) -> Result<Option<(User, Session)>, StoreError> {
+) -> Result<Result<(User, Session), Stale>, StoreError> {
     let now = writes.saw_time(now);
-    let Some(mut user) = writes.user(request.user)? else { return Ok(None) };
-    if user.disabled || user.password_hash != request.verified {
-        return Ok(None);
+    let user = writes.user(request.user)?.filter(|user| !user.disabled);
+    let Some(mut user) = user else { return Ok(Err(Stale::Over)) };
+    if !request.verified.still_holds(&user) {
+        return Ok(Err(Stale::Changed));
     }
     if let Some(upgraded) = &request.upgraded {
         user.password_hash = upgraded.clone();
@@ -60,7 +94,7 @@ pub fn sign_in(
     let session = Session::begin(&user, request.kid, request.address, &request.label, now, policy);
     writes.put_session(request.id, &session)?;
     writes.note(Occurrence::of_session(Event::SignedIn, request.id).from(session.address));
-    Ok(Some((user, session)))
+    Ok(Ok((user, session)))
 }
 
 /// Deletes the user's dead sessions, and the longest idle one when the user has as many as allowed.
@@ -219,23 +253,26 @@ fn end_all_sessions(
 
 /// Changes a password, ending every session of the user but `keep`, in one commit.
 ///
-/// `verified` is the hash the current password was verified against; when the user has another one by now, or
-/// `keep` is over, nothing happens and the answer is `false`.
+/// `verified` is what the current password was verified against; when the user has another one by now, or `keep` is
+/// over, nothing happens.
 pub fn change_password(
     writes: &mut Writes<'_>,
     keep: SessionId,
-    verified: &PasswordHash,
+    verified: &Verified,
     new: PasswordHash,
     address: IpAddr,
     now: Now,
-) -> Result<bool, StoreError> {
+) -> Result<Result<(), Stale>, StoreError> {
     let now = writes.saw_time(now);
     let id = keep.user();
     let (Some(mut user), Some(mut session)) = (writes.user(id)?, writes.session(keep)?) else {
-        return Ok(false);
+        return Ok(Err(Stale::Over));
     };
-    if session.end_reason(Some(&user), now).is_some() || user.password_hash != *verified {
-        return Ok(false);
+    if session.end_reason(Some(&user), now).is_some() {
+        return Ok(Err(Stale::Over));
+    }
+    if !verified.still_holds(&user) {
+        return Ok(Err(Stale::Changed));
     }
     user.password_hash = new;
     user.end_all_sessions();
@@ -243,7 +280,7 @@ pub fn change_password(
     writes.put_user(id, &user)?;
     writes.put_session(keep, &session)?;
     writes.note(Occurrence::of_session(Event::PasswordChanged, keep).from(address));
-    Ok(true)
+    Ok(Ok(()))
 }
 
 /// Whether the session that asks for something still lives, and its user still administers: a command may have waited
@@ -305,7 +342,7 @@ pub fn set_up(
         return Ok(None);
     }
     add_user(writes, first, None, now)?;
-    self::sign_in(writes, sign_in, now, policy)
+    Ok(self::sign_in(writes, sign_in, now, policy)?.ok())
 }
 
 /// Gives a user who showed a one-time code the password of their choice and ends every session of theirs; `false` when
@@ -428,6 +465,91 @@ mod tests {
 
     const POLICY: Policy = Policy { grace_secs: 0, inactivity_secs: 100, lifetime_secs: 1000 };
     const ROOT: UserId = UserId(1);
+    const NOW: Now = Now::at(UnixMillis(1));
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    /// A store with root, and what root's password was verified against.
+    fn store_with_root() -> (tempfile::TempDir, Store, Verified) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store"), |_| {}).unwrap();
+        let new = NewUser {
+            id: ROOT,
+            name: "root".parse().unwrap(),
+            role: Role::Admin,
+            password_hash: hash("old"),
+        };
+        let root = store.write(move |writes| add_user(writes, new, None, Now::default())).unwrap().unwrap();
+        (folder, store, Verified::of(&root))
+    }
+
+    fn hash(text: &str) -> PasswordHash {
+        PasswordHash(text.to_owned())
+    }
+
+    /// What comes of a log-in whose password was verified before.
+    fn log_in(store: &Store, verified: &Verified, upgraded: Option<&str>) -> Result<SessionId, Stale> {
+        let id = SessionId::new(ROOT, crate::entropy::bytes());
+        let sign_in = SignIn {
+            user: ROOT,
+            verified: verified.clone(),
+            upgraded: upgraded.map(hash),
+            replaces: None,
+            id,
+            kid: 1,
+            address: [127, 0, 0, 1].into(),
+            label: String::new(),
+        };
+        let opened = store.write(move |writes| self::sign_in(writes, &sign_in, NOW, &POLICY));
+        opened.unwrap().map(|_| id)
+    }
+
+    fn set_password(store: &Store) {
+        let change = |writes: &mut Writes<'_>| {
+            change_user(writes, ROOT, Event::PasswordSet, None, NOW, |user| {
+                user.password_hash = hash("new");
+            })
+        };
+        store.write(change).unwrap().unwrap();
+    }
+
+    #[test]
+    fn of_log_ins_at_once_that_renew_a_hash_all_are_let_in() {
+        let (_folder, store, verified) = store_with_root();
+        for _ in 0..3 {
+            log_in(&store, &verified, Some("the same, of another profile")).expect("the password is right");
+        }
+        log_in(&store, &verified, None).expect("also without renewing it");
+    }
+
+    #[test]
+    fn a_log_in_that_meets_a_sign_out_everywhere_is_let_in_and_one_that_meets_another_password_is_not() {
+        let (_folder, store, verified) = store_with_root();
+        store.write(|writes| sign_out_everywhere(writes, ROOT, HERE, NOW)).unwrap();
+        log_in(&store, &verified, None).expect("the password is right");
+        set_password(&store);
+        assert_eq!(log_in(&store, &verified, None), Err(Stale::Changed));
+    }
+
+    #[test]
+    fn a_log_in_that_meets_both_is_asked_to_come_again() {
+        let (_folder, store, verified) = store_with_root();
+        log_in(&store, &verified, Some("renewed")).unwrap();
+        store.write(|writes| sign_out_everywhere(writes, ROOT, HERE, NOW)).unwrap();
+        assert_eq!(log_in(&store, &verified, None), Err(Stale::Changed), "which is no wrong password");
+    }
+
+    #[test]
+    fn a_change_of_password_meets_a_renewed_hash_and_no_other_password() {
+        let (_folder, store, verified) = store_with_root();
+        let id = log_in(&store, &verified, Some("renewed")).unwrap();
+        let seen = verified.clone();
+        let change =
+            move |writes: &mut Writes<'_>| change_password(writes, id, &seen, hash("chosen"), HERE, NOW);
+        assert_eq!(store.write(change).unwrap(), Ok(()));
+        let again =
+            move |writes: &mut Writes<'_>| change_password(writes, id, &verified, hash("late"), HERE, NOW);
+        assert_eq!(store.write(again).unwrap(), Err(Stale::Changed));
+    }
 
     /// Whether root, who has signed in at 0, still administers at `now` after `change`.
     fn administers_after(

@@ -5,7 +5,8 @@ use crate::site::PublicUrl;
 /// How the refresh cookie is called and set.
 ///
 /// Over https the `__Host-` prefix keeps other hosts of the domain from planting one (RFC 6265bis §4.1.3.2).
-/// Safari refuses that prefix over http, and cookies ignore ports: on loopback the port is in the name.
+/// Safari refuses that prefix over http. Cookies ignore ports, so the port is in the name, but for that of https itself:
+/// two servers on one host would otherwise take each other's cookie.
 #[derive(Clone, Debug)]
 pub struct RefreshCookie {
     name: String,
@@ -21,7 +22,10 @@ impl RefreshCookie {
     pub fn new(public_url: &PublicUrl) -> Self {
         if public_url.is_https() {
             Self {
-                name: "__Host-latchkey".to_owned(),
+                name: match public_url.port() {
+                    443 => "__Host-latchkey".to_owned(),
+                    port => format!("__Host-latchkey-{port}"),
+                },
                 attributes: "Secure; HttpOnly; SameSite=Strict; Path=/",
             }
         } else {
@@ -89,7 +93,15 @@ mod tests {
     }
 
     #[test]
-    fn on_loopback_the_port_is_in_the_name() {
+    fn two_servers_on_one_host_have_a_cookie_each() {
+        let name = |url| RefreshCookie::new(&PublicUrl::parse(url).unwrap()).sent("");
+        assert_eq!(name("https://auth.example.com:443"), "__Host-latchkey=");
+        assert_eq!(name("https://auth.example.com:8443"), "__Host-latchkey-8443=");
+        assert_eq!(name("https://auth.example.com:8444"), "__Host-latchkey-8444=");
+    }
+
+    #[test]
+    fn over_http_the_port_is_in_the_name() {
         let cookie = RefreshCookie::new(&PublicUrl::parse("http://localhost:8123").unwrap());
         assert_eq!(cookie.clear(), "latchkey-dev-8123=; Max-Age=0; HttpOnly; SameSite=Strict; Path=/");
     }

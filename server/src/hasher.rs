@@ -33,8 +33,8 @@ pub enum Profile {
     Standard,
     /// 7 MiB, 5 passes: the same strength for devices with little memory.
     LowMemory,
-    /// As little as argon2 can do, for the fuzz targets.
-    #[cfg(fuzzing)]
+    /// As little as argon2 can do, for fuzz targets and tests of something else.
+    #[cfg(any(fuzzing, test))]
     Least,
 }
 
@@ -43,7 +43,7 @@ impl Profile {
         let (memory_kib, passes) = match self {
             Self::Standard => (19_456, 2),
             Self::LowMemory => (7_168, 5),
-            #[cfg(fuzzing)]
+            #[cfg(any(fuzzing, test))]
             Self::Least => (8, 1),
         };
         Params::new(memory_kib, passes, 1, Some(HASH_LEN)).expect("the OWASP parameters are in range")
@@ -136,10 +136,11 @@ impl Hasher {
         if memory.len() < params.block_count() {
             memory.resize(params.block_count(), Block::new());
         }
+        let prepared = password.prepared();
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
         let mut output = [0; HASH_LEN];
         let hashed = argon2.hash_password_into_with_memory(
-            password.as_bytes(),
+            prepared.as_bytes(),
             salt,
             &mut output,
             &mut memory[..params.block_count()],

@@ -5,6 +5,8 @@ mod common;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use zeroize::Zeroizing;
 
 use crate::user::Name;
@@ -18,6 +20,9 @@ pub const PASSWORD_CHARS_MIN: usize = 15;
 /// What an administrator may say instead; fewer than eight are guessed in no time.
 pub const PASSWORD_CHARS_MIN_RANGE: std::ops::RangeInclusive<usize> = 8..=64;
 
+/// How many times longer NFC makes a text in UTF-8 at most (Unicode Standard Annex #15, §1).
+const NFC_GROWTH_MAX: usize = 3;
+
 /// A password in clear text: wiped when dropped, shown to nobody.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(transparent)]
@@ -29,9 +34,22 @@ impl Password {
         Self(Zeroizing::new(text))
     }
 
-    /// The exact bytes, which is what is hashed.
+    /// The exact bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+
+    /// What is hashed: the same text however keyboards and systems spell it, by the rules of RFC 8265 §4.2.2: spaces of
+    /// any kind are plain ones, and letters are composed (NFC). Case and width count.
+    pub fn prepared(&self) -> Zeroizing<String> {
+        if self.0.is_ascii() {
+            return self.0.clone();
+        }
+        // At its longest from the start, so that no copy stays behind where a text that grew was before.
+        let mut prepared = Zeroizing::new(String::with_capacity(self.0.len() * NFC_GROWTH_MAX));
+        let is_space = |c: char| c.general_category() == GeneralCategory::SpaceSeparator;
+        prepared.extend(self.0.chars().map(|c| if is_space(c) { ' ' } else { c }).nfc());
+        prepared
     }
 
     /// Whether no stored hash can be of this password.
@@ -46,9 +64,10 @@ impl Password {
         if self.is_too_long() {
             return vec![Weakness::TooLong];
         }
-        let folded = Zeroizing::new(caseless::default_case_fold_str(&self.0));
+        let prepared = self.prepared();
+        let folded = Zeroizing::new(caseless::default_case_fold_str(&prepared));
         let mut found = Vec::new();
-        if self.0.chars().count() < chars_min {
+        if prepared.chars().count() < chars_min {
             found.push(Weakness::TooShort(chars_min));
         }
         if common::is_common(&folded) {
@@ -123,6 +142,37 @@ mod tests {
     fn fifteen_characters_pass_and_fourteen_do_not_whatever_their_bytes() {
         assert_eq!(weaknesses("äöüäßöüääöüßäöü"), []);
         assert_eq!(weaknesses("äöüäßöüääöüßäö"), [Weakness::TooShort(15)]);
+    }
+
+    #[test]
+    fn composed_and_decomposed_letters_and_spaces_of_any_kind_are_one_password() {
+        let prepared = |text: &str| Password::new(text.to_owned()).prepared();
+        for (typed, hashed) in [
+            ("cafe\u{301} cre\u{300}me", "caf\u{e9} cr\u{e8}me"),
+            ("caf\u{e9}\u{a0}cr\u{e8}me", "caf\u{e9} cr\u{e8}me"),
+            ("a\u{3000}b\u{2003}c", "a b c"),
+            ("\u{212b}ngstr\u{f6}m", "\u{c5}ngstr\u{f6}m"),
+            ("\u{1100}\u{1161}", "\u{ac00}"),
+            (" plain ASCII\t", " plain ASCII\t"),
+        ] {
+            assert_eq!(*prepared(typed), hashed);
+        }
+        for (one, other) in
+            [("caf\u{e9}", "cafe"), ("\u{ff21}", "A"), ("\u{c9}", "\u{e9}"), ("\u{fb01}", "fi")]
+        {
+            assert_ne!(prepared(one), prepared(other), "width, case and compatibility count");
+        }
+    }
+
+    #[test]
+    fn characters_are_counted_as_they_are_hashed_and_bytes_as_they_were_sent() {
+        let decomposed = "e\u{301}".repeat(15);
+        assert!(!weaknesses(&decomposed).contains(&Weakness::TooShort(15)));
+        assert!(weaknesses(&"e\u{301}".repeat(14)).contains(&Weakness::TooShort(15)));
+        assert_eq!(weaknesses(&"e\u{301}".repeat(86)), [Weakness::TooLong], "258 bytes, 172 composed");
+        let longest = "\u{1d160}".repeat(64);
+        assert!(!weaknesses(&longest).contains(&Weakness::TooLong), "256 bytes, 768 in NFC");
+        assert!(Password::new(longest).prepared().len() <= 256 * NFC_GROWTH_MAX);
     }
 
     #[test]

@@ -61,8 +61,8 @@ codes! {
     RetryKeyReused = "retry_key_reused", 400, None, "This Idempotency-Key belongs to an earlier refresh token";
     /// Log-in: unknown, wrong, empty or disabled.
     InvalidCredentials = "invalid_credentials", 401, Login, "The user name or the password is wrong";
-    /// Password change: the current password is wrong. Refreshing would not help.
-    WrongPassword = "wrong_password", 401, None, "The current password is wrong";
+    /// Password change: the current password is wrong. No 401, on which clients refresh and send it again.
+    WrongPassword = "wrong_password", 403, None, "The current password is wrong";
     /// A protected endpoint was called without a token.
     MissingToken = "missing_token", 401, Refresh, "An access token is required";
     /// A protected endpoint was called with a token that is expired, invalid, or of a session that is over.

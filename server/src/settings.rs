@@ -2,6 +2,9 @@
 //!
 //! A flag wins over a `LATCHKEY_*` variable, a variable over `.env` in the working directory. No secret is a setting.
 
+mod dotenv;
+mod orchestrator;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
@@ -9,12 +12,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use log::LevelFilter;
+use serde::{Deserialize, Serialize};
+
+use crate::findings::Finding;
 use crate::gate::TrustedProxies;
 use crate::hasher::Profile;
 use crate::keys;
 use crate::password::{PASSWORD_CHARS_MIN, PASSWORD_CHARS_MIN_RANGE};
 use crate::session::Policy;
-use crate::site::PublicUrl;
+use crate::site::{PublicUrl, PublicUrlError};
 
 /// What every variable of ours starts with.
 const PREFIX: &str = "LATCHKEY_";
@@ -90,6 +97,12 @@ settings! {
         "How many passwords are hashed at once";
     ARGON2_PROFILE = "LATCHKEY_ARGON2_PROFILE", "standard", "standard (19 MiB a hash) or low-memory (7 MiB)",
         "Cost of a password hash";
+    MONITORS = "LATCHKEY_MONITORS", "none", "addresses and networks such as 10.0.0.0/8, comma-separated",
+        "Who may ask for /readyz and /metrics, besides this machine";
+    LOG_LEVEL = "LATCHKEY_LOG_LEVEL", "info", "error, warn, info, debug, trace or off",
+        "How much is logged";
+    ALLOW_PLAIN_HTTP = "LATCHKEY_ALLOW_PLAIN_HTTP", "no", "yes or no",
+        "Whether passwords and tokens may travel in clear text off loopback, for development";
 }
 
 /// The settings in force.
@@ -125,12 +138,35 @@ pub struct Settings {
     pub argon2_slots: usize,
     /// Cost of a password hash.
     pub argon2_profile: Profile,
+    /// Who may ask whether the server is ready, and what it has counted.
+    pub monitors: TrustedProxies,
+    /// How much is logged; `None` when nothing was said.
+    pub log_level: Option<LevelFilter>,
+    /// Whether plain http may be spoken off loopback.
+    pub allow_plain_http: bool,
+}
+
+/// The settings that a running server has in force, as texts.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct InForce {
+    /// The version of the program.
+    pub version: String,
+    /// Where it listens.
+    pub listening: String,
+    /// Each setting's name and value.
+    pub settings: Vec<(String, String)>,
+    /// What those settings show.
+    pub findings: Vec<Finding>,
 }
 
 /// Values that were given, and where: a flag, the environment, or the `.env` file.
 #[derive(Debug, Default)]
 pub struct Given {
     values: BTreeMap<&'static str, (String, String)>,
+    /// Variables that begin like ours and are an orchestrator's.
+    ignored: Vec<String>,
+    /// The value of `PORT`, by which some platforms say where to listen.
+    platform_port: Option<String>,
 }
 
 impl Given {
@@ -156,28 +192,39 @@ impl Given {
             given.add(name, value, &format!("--{}", setting.flag()))?;
         }
         for (name, value) in environment {
-            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+            let Some(name) = name.to_str() else { continue };
+            if name == "PORT" {
+                given.platform_port = value.into_string().ok();
+                continue;
+            }
+            if !name.starts_with(PREFIX) {
+                continue;
+            }
+            let is_setting = SETTINGS.iter().any(|setting| setting.name == name);
+            if !is_setting && orchestrator::is_set_by_one(name, &value.to_string_lossy()) {
+                given.ignored.push(name.to_owned());
+                continue;
+            }
             let value = value
                 .into_string()
                 .map_err(|_| SettingError(format!("the environment variable {name} is not UTF-8")))?;
             given.add(name, value, name)?;
         }
-        let mut lines = read_dotenv(dotenv)?;
-        lines.retain(|(name, _)| name.starts_with(PREFIX));
-        for (index, (name, value)) in lines.iter().enumerate() {
-            if lines[..index].iter().any(|(earlier, _)| earlier == name) {
-                return Err(SettingError(format!("{name} stands twice in {}", dotenv.display())));
-            }
-            given.add(name, value.clone(), &format!("{name} in {}", dotenv.display()))?;
+        let file = dotenv.display();
+        let lines = dotenv::read(dotenv).map_err(|error| SettingError(format!("{file}: {error}")))?;
+        for dotenv::Line { number, name, value } in lines {
+            given.add(&name, value, &format!("{name} in {file}, line {number},"))?;
         }
+        given.ignored.sort_unstable();
         Ok(given)
     }
 
     fn add(&mut self, name: &str, value: String, source: &str) -> Result<(), SettingError> {
         let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
             let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
+            let meant = meant_by(name).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
             return Err(SettingError(format!(
-                "{source} is no setting of latchkey; correct or remove it. The settings are {}",
+                "{source} is no setting of latchkey{meant}; correct or remove it. The settings are {}",
                 names.join(", ")
             )));
         };
@@ -195,9 +242,11 @@ impl Given {
     pub fn resolve(&self) -> Result<Settings, SettingError> {
         let data = self.value(DATA).map_or_else(|| PathBuf::from("./latchkey-data"), PathBuf::from);
         let key_file = self.value(KEY_FILE).map_or_else(|| data.join(keys::FILE_NAME), PathBuf::from);
-        let public_url = self.parsed(PUBLIC_URL, |text| PublicUrl::parse(text).map_err(|e| e.to_string()))?;
+        let allow_plain_http = self.parsed(ALLOW_PLAIN_HTTP, yes_or_no)?.unwrap_or(false);
+        let read_url = if allow_plain_http { PublicUrl::parse_also_plain } else { PublicUrl::parse };
+        let public_url = self.parsed(PUBLIC_URL, |text| read_url(text).map_err(|e| e.to_string()))?;
         let has_tls = public_url.as_ref().is_some_and(PublicUrl::is_https);
-        let listen = self.parsed(LISTEN, |text| listen_address(text, has_tls))?;
+        let listen = self.parsed(LISTEN, |text| listen_address(text, has_tls || allow_plain_http))?;
         Ok(Settings {
             listen: listen.unwrap_or(([127, 0, 0, 1], 8080).into()),
             public_url,
@@ -209,8 +258,13 @@ impl Given {
                 inactivity_secs: self.number(INACTIVITY, 1..=34_560_000)?.unwrap_or(604_800),
                 lifetime_secs: self.number(LIFETIME, 1..=34_560_000)?.unwrap_or(2_592_000),
             },
-            allowed_origins: self.parsed(ALLOWED_ORIGINS, origins)?.unwrap_or_default(),
-            trusted_proxies: self.parsed(TRUSTED_PROXIES, trusted_proxies)?.unwrap_or_default(),
+            allowed_origins: self
+                .parsed(ALLOWED_ORIGINS, |text| origins(text, read_url))?
+                .unwrap_or_default(),
+            trusted_proxies: self.parsed(TRUSTED_PROXIES, networks)?.unwrap_or_default(),
+            monitors: self.parsed(MONITORS, networks)?.unwrap_or_default(),
+            log_level: self.parsed(LOG_LEVEL, log_level)?,
+            allow_plain_http,
             max_connections: self.number(MAX_CONNECTIONS, 16..=65_536)?.unwrap_or(1024),
             max_connections_per_address: self.number(MAX_CONNECTIONS_PER_ADDRESS, 1..=65_536)?.unwrap_or(256),
             password_chars_min: self
@@ -229,6 +283,29 @@ impl Given {
             Some((value, source)) => (setting, value.as_str(), source.as_str()),
             None => (setting, setting.default, "default"),
         })
+    }
+
+    /// What a server that listens at `listening` has in force.
+    pub fn in_force(&self, listening: SocketAddr, findings: Vec<Finding>) -> InForce {
+        InForce {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            listening: listening.to_string(),
+            settings: self
+                .report()
+                .map(|(setting, value, _)| (setting.name.to_owned(), value.to_owned()))
+                .collect(),
+            findings,
+        }
+    }
+
+    /// Variables that were ignored because an orchestrator sets them.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    /// The port that a platform asks to listen on, when nothing says where to listen.
+    pub fn unheard_port(&self) -> Option<&str> {
+        self.platform_port.as_deref().filter(|_| !self.values.contains_key(LISTEN))
     }
 
     fn value(&self, name: &'static str) -> Option<&str> {
@@ -259,34 +336,42 @@ impl Given {
     }
 }
 
-fn read_dotenv(path: &Path) -> Result<Vec<(String, String)>, SettingError> {
-    let lines = match dotenvy::from_path_iter(path) {
-        Ok(lines) => lines,
-        Err(error) if error.not_found() => return Ok(Vec::new()),
-        Err(error) => return Err(SettingError(format!("{} cannot be read: {error}", path.display()))),
-    };
-    lines
-        .collect::<Result<_, _>>()
-        .map_err(|_| SettingError(format!("{} has a line that is not NAME=VALUE", path.display())))
+/// The setting that a name, which is none, may have been meant to be.
+fn meant_by(name: &str) -> Option<&'static str> {
+    /// Less alike than this, and it is a guess.
+    const LIKENESS_MIN: f64 = 0.75;
+    let bare = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_ascii_uppercase();
+    let bare_name = bare(name);
+    match bare_name.as_str() {
+        "PORT" | "HOST" | "ADDRESS" | "ADDR" | "BIND" => return Some(LISTEN),
+        "URL" | "BASE_URL" | "EXTERNAL_URL" => return Some(PUBLIC_URL),
+        "LOG" => return Some(LOG_LEVEL),
+        _ => {}
+    }
+    let likeness = |known: &Setting| strsim::jaro_winkler(&bare_name, &bare(known.name));
+    let all = SETTINGS.iter().map(|known| (likeness(known), known.name));
+    let (likeness, name) = all.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    (likeness >= LIKENESS_MIN).then_some(name)
 }
 
 /// Listening where others can reach us takes an https public URL: that is how the administrator says that a proxy
-/// terminates TLS.
-fn listen_address(text: &str, has_tls: bool) -> Result<SocketAddr, String> {
+/// terminates TLS. Or it takes a word that clear text is wanted.
+fn listen_address(text: &str, off_loopback: bool) -> Result<SocketAddr, String> {
     let address: SocketAddr = text
         .parse()
         .map_err(|_| "it has to be an IP address and a port, such as 127.0.0.1:8080".to_owned())?;
-    if !address.ip().is_loopback() && !has_tls {
+    if !address.ip().is_loopback() && !off_loopback {
         return Err(
             "off loopback, passwords would travel in clear text; put a reverse proxy that terminates TLS in front, \
-             and set LATCHKEY_PUBLIC_URL to the https:// address it has"
+             and set LATCHKEY_PUBLIC_URL to the https:// address it has, or, for development, say \
+             LATCHKEY_ALLOW_PLAIN_HTTP=yes"
                 .to_owned(),
         );
     }
     Ok(address)
 }
 
-fn trusted_proxies(text: &str) -> Result<TrustedProxies, String> {
+fn networks(text: &str) -> Result<TrustedProxies, String> {
     TrustedProxies::parse(text).map_err(|entry| format!("`{entry}` is neither an address nor a network"))
 }
 
@@ -297,13 +382,28 @@ fn token_text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn origins(text: &str) -> Result<Vec<String>, String> {
+fn origins(
+    text: &str,
+    read_url: impl Fn(&str) -> Result<PublicUrl, PublicUrlError>,
+) -> Result<Vec<String>, String> {
     text.split(',')
-        .map(|origin| match PublicUrl::parse(origin.trim()) {
+        .map(|origin| match read_url(origin.trim()) {
             Ok(url) => Ok(url.as_str().to_owned()),
             Err(error) => Err(format!("`{}` is no origin: {error}", origin.trim())),
         })
         .collect()
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("it has to be `yes` or `no`".to_owned()),
+    }
+}
+
+fn log_level(text: &str) -> Result<LevelFilter, String> {
+    text.parse().map_err(|_| "it has to be error, warn, info, debug, trace or off".to_owned())
 }
 
 fn profile(text: &str) -> Result<Profile, String> {
@@ -417,11 +517,76 @@ mod tests {
         let empty = Given::gather([(DATA, String::new())], [], Path::new("/nowhere/.env")).unwrap_err();
         assert!(empty.to_string().contains("--data is empty"));
         let doubled = given(&[], "LATCHKEY_ISSUER=a\nLATCHKEY_ISSUER=b\n").unwrap_err();
-        assert!(doubled.to_string().contains("twice"), "{doubled}");
+        assert!(doubled.to_string().contains("line 2, LATCHKEY_ISSUER: it stands twice"), "{doubled}");
     }
 
     #[test]
-    fn a_broken_env_file_is_refused() {
-        assert!(given(&[], "LATCHKEY_ISSUER\n").unwrap_err().to_string().contains("NAME=VALUE"));
+    fn a_broken_line_of_ours_is_refused_with_its_place() {
+        let error = given(&[], "OTHER\nLATCHKEY_ISSUER\n").unwrap_err().to_string();
+        assert!(error.contains(".env: line 2, LATCHKEY_ISSUER: there is no ="), "{error}");
+        let error = given(&[], "\nLATCHKEY_GRACE_SECS=99").unwrap();
+        assert_eq!(error.resolve().map(drop), Ok(()), "the flag wins");
+    }
+
+    #[test]
+    fn what_an_orchestrator_sets_is_ignored_and_what_a_person_misspelt_is_not() {
+        let environment = [
+            ("LATCHKEY_PORT", "tcp://10.96.7.1:8080"),
+            ("LATCHKEY_SERVICE_HOST", "10.96.7.1"),
+            ("LATCHKEY_ISSUER", "me"),
+        ];
+        let ours = given(&environment, "").unwrap();
+        assert_eq!(ours.ignored(), ["LATCHKEY_PORT", "LATCHKEY_SERVICE_HOST"]);
+        assert_eq!(ours.resolve().unwrap().issuer.as_deref(), Some("me"));
+        assert!(given(&[], "LATCHKEY_SERVICE_HOST=10.96.7.1").is_err(), "no orchestrator writes a file");
+        for (name, meant) in [
+            ("LATCHKEY_GRACE", "LATCHKEY_GRACE_SECS"),
+            ("LATCHKEY_PORT", "LATCHKEY_LISTEN"),
+            ("LATCHKEY_TRUSTED_PROXY", "LATCHKEY_TRUSTED_PROXIES"),
+            ("LATCHKEY_ISSUR", "LATCHKEY_ISSUER"),
+            ("LATCHKEY_PUBLICURL", "LATCHKEY_PUBLIC_URL"),
+        ] {
+            let error = refusal(name, "8080");
+            assert!(
+                error.contains(&format!("{name} is no setting of latchkey; did you mean {meant}?")),
+                "{error}"
+            );
+        }
+        assert!(!refusal("LATCHKEY_XYZZY", "1").contains("did you mean"));
+    }
+
+    #[test]
+    fn plain_http_off_loopback_has_to_be_asked_for() {
+        let plain = [(ALLOW_PLAIN_HTTP, "yes"), (LISTEN, "0.0.0.0:8080")];
+        assert!(given(&plain, "").unwrap().resolve().unwrap().allow_plain_http);
+        let named = [
+            (ALLOW_PLAIN_HTTP, "yes"),
+            (PUBLIC_URL, "http://dev.example:8080"),
+            (ALLOWED_ORIGINS, "http://app.example"),
+        ];
+        let settings = given(&named, "").unwrap().resolve().unwrap();
+        assert_eq!(settings.public_url.unwrap().as_str(), "http://dev.example:8080");
+        assert_eq!(settings.allowed_origins, ["http://app.example"]);
+        assert!(refusal(LISTEN, "0.0.0.0:8080").contains("LATCHKEY_ALLOW_PLAIN_HTTP=yes"));
+        assert!(refusal(PUBLIC_URL, "http://dev.example:8080").contains("LATCHKEY_ALLOW_PLAIN_HTTP=yes"));
+        assert!(refusal(ALLOWED_ORIGINS, "http://app.example").contains("http:// is for loopback"));
+        for word in ["true", "1", "Yes", "on"] {
+            assert!(refusal(ALLOW_PLAIN_HTTP, word).contains("`yes` or `no`"), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_port_of_the_platform_is_heard_of_unless_something_says_where_to_listen() {
+        let asked = given(&[("PORT", "5000")], "").unwrap();
+        assert_eq!(asked.unheard_port(), Some("5000"));
+        let answered = given(&[("PORT", "5000"), (LISTEN, "127.0.0.1:5000")], "").unwrap();
+        assert_eq!(answered.unheard_port(), None);
+    }
+
+    #[test]
+    fn the_log_level_is_a_setting() {
+        let settings = given(&[(LOG_LEVEL, "debug")], "").unwrap().resolve().unwrap();
+        assert_eq!(settings.log_level, Some(LevelFilter::Debug));
+        assert!(refusal(LOG_LEVEL, "verbose").contains("error, warn, info, debug, trace or off"));
     }
 }

@@ -17,6 +17,17 @@ impl PublicUrl {
     /// # Errors
     /// [`PublicUrlError`] says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, PublicUrlError> {
+        match Self::parse_also_plain(text)? {
+            url if url.is_https || is_loopback_host(url.host()) => Ok(url),
+            _ => Err(PublicUrlError::PlainHttp),
+        }
+    }
+
+    /// The same, and `http://` for every host, for an administrator who allows that.
+    ///
+    /// # Errors
+    /// [`PublicUrlError`] says what is wrong with it.
+    pub fn parse_also_plain(text: &str) -> Result<Self, PublicUrlError> {
         let (is_https, authority) = match text.split_once("://") {
             Some(("https", authority)) => (true, authority),
             Some(("http", authority)) => (false, authority),
@@ -27,9 +38,6 @@ impl PublicUrl {
         let default_port = if is_https { 443 } else { 80 };
         if !is_host(host) {
             return Err(PublicUrlError::Authority);
-        }
-        if !is_https && !is_loopback_host(host) {
-            return Err(PublicUrlError::PlainHttp);
         }
         let scheme = if is_https { "https" } else { "http" };
         let host = host.to_ascii_lowercase();
@@ -43,14 +51,31 @@ impl PublicUrl {
         Ok(Self { origin, is_https, port })
     }
 
-    /// The URL of a server that is reached at the address it listens on.
+    /// The URL of a server that is reached at the address it listens on; one that listens on every address is called
+    /// by the name of this machine for itself.
     pub fn of_listener(address: SocketAddr) -> Self {
-        Self { origin: format!("http://{address}"), is_https: false, port: address.port() }
+        let port = address.port();
+        let authority =
+            if address.ip().is_unspecified() { format!("localhost:{port}") } else { address.to_string() };
+        Self { origin: format!("http://{authority}"), is_https: false, port }
+    }
+
+    /// The host, without the port.
+    pub fn host(&self) -> &str {
+        let authority = self.origin.split_once("://").map_or("", |(_, authority)| authority);
+        split_port(authority).map_or(authority, |(host, _)| host)
     }
 
     /// The URL without a trailing slash, which is also its Origin.
     pub fn as_str(&self) -> &str {
         &self.origin
+    }
+
+    /// Whether a Host field calls the same port of this machine by another name, when ours is one of this machine too.
+    pub fn is_other_name_of(&self, host: &str) -> bool {
+        let Some((name, port)) = split_port(host) else { return false };
+        let is_ours = |host: &str| !self.is_https && is_loopback_host(host);
+        is_ours(self.host()) && is_ours(name) && port.unwrap_or(80) == self.port && name != self.host()
     }
 
     /// Whether browsers reach the server over TLS.
@@ -87,7 +112,8 @@ impl fmt::Display for PublicUrlError {
             Self::Scheme => "it has to start with https:// (or http:// for a loopback host)",
             Self::Authority => "it has to be a scheme, a host and perhaps a port, without a path",
             Self::PlainHttp => {
-                "http:// is for loopback hosts only; use https:// and a proxy that terminates TLS"
+                "http:// is for loopback hosts only; use https:// and a proxy that terminates TLS, or, for development, \
+                 say LATCHKEY_ALLOW_PLAIN_HTTP=yes"
             }
         })
     }
@@ -160,7 +186,7 @@ pub fn is_from_own_site(from: Provenance<'_>, public_url: &PublicUrl, allowed_or
 }
 
 /// Whether `origin` is the loopback host the request was sent to.
-fn is_loopback_origin_of(origin: &str, host: Option<&str>) -> bool {
+pub fn is_loopback_origin_of(origin: &str, host: Option<&str>) -> bool {
     let Some((host, authority)) = host.zip(origin.strip_prefix("http://")) else { return false };
     host == authority && is_loopback_authority(host)
 }
@@ -208,6 +234,39 @@ mod tests {
         assert!(passes("http://[::1]:8080", "[::1]:8080"));
         assert!(!passes("http://localhost:9999", "localhost:8080"));
         assert!(!passes("http://rebound.example:8080", "rebound.example:8080"));
+    }
+
+    #[test]
+    fn a_plain_url_of_another_host_is_one_for_whoever_allows_it() {
+        let url = PublicUrl::parse_also_plain("http://dev.example:8080").unwrap();
+        assert_eq!(
+            (url.as_str(), url.host(), url.is_https()),
+            ("http://dev.example:8080", "dev.example", false)
+        );
+        assert_eq!(PublicUrl::parse_also_plain("http://a/b"), Err(PublicUrlError::Authority));
+        assert_eq!(PublicUrl::parse("https://[::1]:8443").unwrap().host(), "[::1]");
+    }
+
+    #[test]
+    fn names_of_this_machine_with_the_same_port_are_other_names_of_it() {
+        let url = PublicUrl::parse("http://localhost:8088").unwrap();
+        for other in ["127.0.0.1:8088", "[::1]:8088", "127.1.2.3:8088"] {
+            assert!(url.is_other_name_of(other), "{other}");
+        }
+        for not in ["localhost:8088", "127.0.0.1:8080", "127.0.0.1", "auth.example.com:8088", ":8088", "a:b"]
+        {
+            assert!(!url.is_other_name_of(not), "{not}");
+        }
+        assert!(!PublicUrl::parse("https://localhost:8088").unwrap().is_other_name_of("127.0.0.1:8088"));
+        assert!(
+            !PublicUrl::parse("https://auth.example.com:8088").unwrap().is_other_name_of("127.0.0.1:8088")
+        );
+    }
+
+    #[test]
+    fn a_server_that_listens_everywhere_is_called_localhost() {
+        assert_eq!(PublicUrl::of_listener(([0, 0, 0, 0], 8080).into()).as_str(), "http://localhost:8080");
+        assert_eq!(PublicUrl::of_listener(([127, 0, 0, 1], 8080).into()).as_str(), "http://127.0.0.1:8080");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use latchkey::administration::{self, Answer, Command, Office};
 use latchkey::clock::Clock;
-use latchkey::command::{self, SignIn};
+use latchkey::command::{self, SignIn, Verified};
 use latchkey::folder::{self, Opened};
 use latchkey::hasher::{Hasher, Profile};
 use latchkey::keys::{KeyRing, Keys};
@@ -123,6 +123,7 @@ impl World {
             store: &opened.store,
             password_chars_min: 8,
             day: None,
+            in_force: None,
         };
         administration::run(&office, command, &mut |_, _| Ok(())).map_err(|refusal| refusal.to_string())
     }
@@ -136,7 +137,7 @@ impl World {
         let now = Clock::starting_at(opened.store.highest_time_seen().unwrap()).now();
         let sign_in = SignIn {
             user: id,
-            verified: user.password_hash,
+            verified: Verified::of(&user),
             upgraded: None,
             replaces: None,
             id: session,
@@ -145,7 +146,7 @@ impl World {
             label: String::new(),
         };
         let opened = opened.store.write(move |writes| command::sign_in(writes, &sign_in, now, &POLICY));
-        assert!(opened.unwrap().is_some());
+        assert!(opened.unwrap().is_ok());
         self.expected.sessions.insert((session, kid));
     }
 

@@ -8,7 +8,7 @@ mod plain;
 
 use std::collections::HashMap;
 
-use latchkey::command::{self, NewUser, SignIn};
+use latchkey::command::{self, NewUser, SignIn, Verified};
 use latchkey::session::{Presented, RetryKey, SessionId};
 use latchkey::store::Store;
 use latchkey::time::{Now, UnixMillis};
@@ -104,7 +104,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 sign_ins += 1;
                 let sign_in = SignIn {
                     user: id_of(user),
-                    verified: PasswordHash(String::new()),
+                    verified: Verified { hash: PasswordHash(String::new()), epoch: 0 },
                     upgraded: None,
                     replaces: None,
                     id: SessionId::new(id_of(user), sign_ins.to_be_bytes()),
@@ -115,8 +115,8 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let id = sign_in.id;
                 let opened =
                     store.write(move |writes| command::sign_in(writes, &sign_in, at, &POLICY)).unwrap();
-                prop_assert_eq!(opened.is_some(), !is_disabled[usize::from(user)]);
-                if opened.is_some() {
+                prop_assert_eq!(opened.is_ok(), !is_disabled[usize::from(user)]);
+                if opened.is_ok() {
                     ids.insert(session, id);
                     plain.insert(session, Plain::begun(now));
                 }

@@ -32,12 +32,19 @@ pub struct Setup {
     settings: Vec<(String, String)>,
     file_limit_kib: Option<u64>,
     descriptor_limit: Option<u32>,
+    is_json: bool,
 }
 
 impl Setup {
     /// The server `program` with its defaults; pass `env!("CARGO_BIN_EXE_server-under-test")`.
     pub fn new(program: &str) -> Self {
-        Self { program: program.into(), settings: Vec::new(), file_limit_kib: None, descriptor_limit: None }
+        Self {
+            program: program.into(),
+            settings: Vec::new(),
+            file_limit_kib: None,
+            descriptor_limit: None,
+            is_json: false,
+        }
     }
 
     /// Sets `LATCHKEY_{name}`.
@@ -58,6 +65,13 @@ impl Setup {
     #[must_use]
     pub fn with_every_log_line(self) -> Self {
         self.with_variable("RUST_LOG", "trace")
+    }
+
+    /// Lets the server print and log JSON.
+    #[must_use]
+    pub fn in_json(mut self) -> Self {
+        self.is_json = true;
+        self
     }
 
     /// Lets the server open no more than so many files and sockets.
@@ -97,7 +111,7 @@ impl Server {
     pub fn start(&mut self) {
         let listen = self.address.map_or("127.0.0.1:0".to_owned(), |address| address.to_string());
         let mut child = self
-            .command(&["serve"])
+            .command(if self.setup.is_json { &["serve", "--json"] } else { &["serve"] })
             .env("LATCHKEY_LISTEN", listen)
             .stdout(Stdio::piped())
             .stderr(File::options().create(true).append(true).open(self.log_path()).unwrap())
@@ -106,7 +120,13 @@ impl Server {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut first_line = String::new();
         stdout.read_line(&mut first_line).unwrap();
-        let Some((_, address)) = first_line.trim().split_once(" listening on http://") else {
+        let (before, after) = if self.setup.is_json {
+            ("\"listening\":\"http://", "\"")
+        } else {
+            (" listening on http://", "\n")
+        };
+        let address = first_line.split_once(before).and_then(|(_, rest)| rest.split_once(after));
+        let Some((address, _)) = address else {
             child.wait().unwrap();
             panic!("the server did not start: {}", self.log());
         };

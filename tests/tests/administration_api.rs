@@ -141,7 +141,7 @@ fn users_are_listed_by_name_searched_and_paged() {
     };
     let first = office.get("/api/admin/users?search=PERSON&limit=3");
     assert_eq!(names(&first), ["Person 0", "Person 1", "Person 2"]);
-    let cursor = first["next"].as_str().unwrap().replace(' ', "%20");
+    let cursor = first["next"].as_str().unwrap();
     let second = office.get(&format!("/api/admin/users?search=PERSON&limit=100&after={cursor}"));
     assert_eq!(names(&second), ["Person 3", "Person 4", "Person 5", "Person 6"]);
     assert_eq!(second["next"], Value::Null);

@@ -79,3 +79,53 @@ fn every_operation_has_an_id_of_its_own_and_every_reference_leads_somewhere() {
         waiting.extend(value.as_object().into_iter().flat_map(|members| members.values()));
     }
 }
+
+/// Sends both sides of each limit that the document names.
+#[test]
+fn its_limits_are_those_of_the_server() {
+    let server = Setup::new(SERVER).with("ARGON2_PROFILE", "low-memory").start();
+    server.add_admin("root");
+    let root = server.login("root");
+    let get = |path: &str| server.get(path, &root.access).status;
+    for (good, bad) in [
+        ("/api/admin/audit?before=9007199254740991", "/api/admin/audit?before=9007199254740992"),
+        ("/api/admin/audit?limit=100", "/api/admin/audit?limit=101"),
+        ("/api/admin/users?limit=1", "/api/admin/users?limit=0"),
+        ("/api/admin/users?after=eno", "/api/admin/users?after=zzz"),
+        ("/api/admin/users?after=eno", "/api/admin/users?after="),
+        ("/api/admin/sessions?after=AAAAAAAAAAAAAAAAAAAAAA", "/api/admin/sessions?after=zzz"),
+    ] {
+        assert_eq!((get(good), get(bad)), (200, 400), "{good} {bad}");
+    }
+    // Bytes count, and the white space around a name does not.
+    let log_in = |name: &str, password: &str| server.try_login(name, password).status;
+    let (long, too_long) = ("é".repeat(32), "é".repeat(33));
+    assert_eq!((log_in(&format!(" {long} "), "x"), log_in(&too_long, "x")), (401, 400));
+    assert_eq!((log_in("y", &"é".repeat(128)), log_in("y", &"é".repeat(129))), (401, 400));
+}
+
+#[test]
+fn its_fields_are_there_and_its_problems_are_open_to_more_members() {
+    let document = document();
+    let fields = |status: &str| {
+        let fields = document["components"]["responses"][status]["headers"].as_object().unwrap();
+        fields.keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(fields("401"), ["WWW-Authenticate"]);
+    assert_eq!(fields("403"), ["WWW-Authenticate"]);
+    assert_eq!(fields("405"), ["Allow"]);
+    assert_eq!(
+        (fields("429"), fields("503")),
+        (vec!["Retry-After".to_owned()], vec!["Retry-After".to_owned()])
+    );
+    assert!(document["components"]["schemas"]["Problem"].get("additionalProperties").is_none());
+
+    let server = Setup::new(SERVER).start();
+    let refused = server.send(Request::get("/api/auth/login"));
+    assert_eq!((refused.status, refused.field("allow")), (405, Some("POST")));
+    let counters = server.send(Request::get("/metrics"));
+    let media_type = counters.field("content-type").unwrap();
+    let documented = &document["paths"]["/metrics"]["get"]["responses"]["200"]["content"];
+    assert_eq!(media_type, "text/plain; version=0.0.4; charset=utf-8");
+    assert!(documented.get(media_type).is_some(), "{documented}");
+}

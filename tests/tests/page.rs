@@ -1,6 +1,6 @@
 //! What the page is made of: text that is written as text, password fields that managers know, a way out, no outside.
 
-use latchkey_tests::http::Request;
+use latchkey_tests::http::{Connection, Request, loopback};
 use latchkey_tests::server::{Server, Setup};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_server-under-test");
@@ -49,6 +49,32 @@ fn the_page_writes_text_as_text_and_keeps_to_itself() {
     }
     assert_eq!(answer.field("referrer-policy"), Some("no-referrer"));
     assert_eq!(answer.field("cross-origin-opener-policy"), Some("same-origin"));
+}
+
+/// What a browser has stays with it until the server has another.
+#[test]
+fn a_file_that_a_browser_has_does_not_travel_again() {
+    let server = Setup::new(SERVER).start();
+    let mut connection = Connection::new(loopback(1, 1), server.address());
+    let mut tags = Vec::new();
+    for path in ["/", "/page.js", "/style.css", "/icon.svg", "/openapi.json"] {
+        let whole = connection.send(&Request::get(path)).unwrap();
+        let tag = whole.field("etag").unwrap().to_owned();
+        assert_eq!((whole.status, whole.field("cache-control")), (200, Some("no-cache")), "{path}");
+        for known in [tag.clone(), format!("\"other\", W/{tag}")] {
+            let same = connection.send(&Request::get(path).field("If-None-Match", &known)).unwrap();
+            assert_eq!(
+                (same.status, same.body.as_str(), same.field("etag")),
+                (304, "", Some(&*tag)),
+                "{path}"
+            );
+            assert!(same.field("content-type").is_none(), "{same:?}");
+        }
+        let other = connection.send(&Request::get(path).field("If-None-Match", "\"other\"")).unwrap();
+        assert_eq!((other.status, other.body == whole.body), (200, true), "{path}");
+        assert!(!tags.contains(&tag), "{path}");
+        tags.push(tag);
+    }
 }
 
 #[test]

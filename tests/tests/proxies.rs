@@ -75,13 +75,22 @@ struct Stack {
 }
 
 impl Stack {
-    /// Starts it; `start` gets the example, and a folder.
+    /// Starts it as the example says; `start` gets the example, and a folder.
     fn start(name: &str, start: impl FnOnce(String, &Path) -> Command) -> Self {
+        let as_advised = |setup: Setup, port| {
+            setup.with("PUBLIC_URL", format!("http://localhost:{port}")).with("TRUSTED_PROXIES", "127.0.0.1")
+        };
+        Self::start_with(name, as_advised, start)
+    }
+
+    /// Starts it with other settings, which `set_up` makes knowing Latchkey's port at the proxy.
+    fn start_with(
+        name: &str,
+        set_up: impl FnOnce(Setup, u16) -> Setup,
+        start: impl FnOnce(String, &Path) -> Command,
+    ) -> Self {
         let (latchkey, service) = (free_port(), free_port());
-        let server = Setup::new(SERVER)
-            .with("PUBLIC_URL", format!("http://localhost:{latchkey}"))
-            .with("TRUSTED_PROXIES", "127.0.0.1")
-            .start();
+        let server = set_up(Setup::new(SERVER), latchkey).start();
         server.add_user("alice");
         let behind = [("8080", server.address().port()), ("9000", start_service())];
         let [first, second] = behind;
@@ -115,7 +124,24 @@ impl Stack {
     }
 }
 
+/// At the URL of the example's comment the page is there, by another name of this machine it leads there, and other machines
+/// find nobody.
+fn is_where_its_comment_says(stack: &Stack) {
+    let port = stack.latchkey.port();
+    let at = |host: &str| Request::get("/").field("Host", &format!("{host}:{port}")).send(stack.latchkey);
+    let page = at("localhost");
+    assert!(page.status == 200 && page.body.contains("<title>"), "{page:?}");
+    let by_address = at("127.0.0.1");
+    let location = format!("http://localhost:{port}/");
+    assert_eq!((by_address.status, by_address.field("location")), (307, Some(&*location)));
+    for port in [port, stack.service.port()] {
+        let from_outside = TcpStream::connect((Ipv4Addr::new(127, 0, 0, 2), port));
+        assert!(from_outside.is_err(), "port {port} is open on other addresses than 127.0.0.1");
+    }
+}
+
 fn protects_a_service(stack: &Stack) {
+    is_where_its_comment_says(stack);
     let refused = stack.ask(Request::get("/hello"));
     assert_eq!(refused.status, 401, "{refused:?}");
     assert!(
@@ -187,6 +213,7 @@ fn hands_the_service_no_token(stack: &Stack, alice: &Tokens) {
         "latchkey-dev-1=x; {}; theme=dark",
         "__Host-latchkey=x; {}",
         "{}; latchkey-dev-1=x",
+        "__Host-latchkey-8443=x; {}",
     ] {
         let cookies = around.replace("{}", &stack.cookie(&alice.refresh));
         let seen = stack.seen(Request::get("/").field("Cookie", &cookies));
@@ -201,25 +228,81 @@ fn hands_the_service_no_token(stack: &Stack, alice: &Tokens) {
     assert!(seen.contains("theme=dark") && !seen.contains("authorization"), "{seen}");
 }
 
+/// nginx with the example.
+fn nginx(example: String, folder: &Path) -> Command {
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("{name}_temp_path {}/{name};\n", folder.display()))
+        .concat();
+    let around = format!("events {{}}\nhttp {{\naccess_log off;\n{temporary}\n{example}\n}}\n");
+    fs::write(folder.join("nginx.conf"), around).unwrap();
+    let mut nginx = Command::new("nginx");
+    let pid = folder.join("nginx.pid");
+    nginx.arg("-c").arg(folder.join("nginx.conf")).args(["-e", "stderr"]);
+    // One process, so that killing it ends all of it.
+    nginx.args(["-g", &format!("daemon off; master_process off; pid {};", pid.display())]);
+    nginx
+}
+
 #[test]
 fn the_nginx_example_protects_a_service() {
+    if is_there("nginx") {
+        protects_a_service(&Stack::start("nginx.conf", nginx));
+    }
+}
+
+/// Anybody's twenty failures would make everybody wait, and nothing said so.
+#[test]
+fn whoever_forgets_to_list_nginx_is_told_at_start_and_by_the_first_request() {
     if !is_there("nginx") {
         return;
     }
-    let stack = Stack::start("nginx.conf", |example, folder| {
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|name| format!("{name}_temp_path {}/{name};\n", folder.display()))
-            .concat();
-        let around = format!("events {{}}\nhttp {{\naccess_log off;\n{temporary}\n{example}\n}}\n");
-        fs::write(folder.join("nginx.conf"), around).unwrap();
-        let mut nginx = Command::new("nginx");
-        let pid = folder.join("nginx.pid");
-        nginx.arg("-c").arg(folder.join("nginx.conf")).args(["-e", "stderr"]);
-        // One process, so that killing it ends all of it.
-        nginx.args(["-g", &format!("daemon off; master_process off; pid {};", pid.display())]);
-        nginx
-    });
-    protects_a_service(&stack);
+    let https = |setup: Setup, _| setup.with("PUBLIC_URL", "https://auth.example.com");
+    let stack = Stack::start_with("nginx.conf", https, nginx);
+    let told = |text: &str| stack.server.log().matches(text).count();
+    assert_eq!(told("LATCHKEY_TRUSTED_PROXIES names none"), 1);
+    let seen = "came through a proxy at 127.0.0.1, which is not in LATCHKEY_TRUSTED_PROXIES";
+    assert_eq!(told(seen), 0);
+    for _ in 0..3 {
+        assert_eq!(Request::get("/healthz").send(stack.latchkey).status, 200);
+    }
+    assert_eq!(told(seen), 1, "{}", stack.server.log());
+
+    let other = |setup: Setup, _| {
+        setup.with("PUBLIC_URL", "https://auth.example.com").with("TRUSTED_PROXIES", "127.0.0.2")
+    };
+    let stack = Stack::start_with("nginx.conf", other, nginx);
+    Request::get("/healthz").send(stack.latchkey);
+    assert!(stack.server.log().contains(seen), "another one is listed");
+}
+
+#[test]
+fn a_proxy_that_is_listed_is_nothing_to_tell() {
+    if !is_there("nginx") {
+        return;
+    }
+    let stack = Stack::start("nginx.conf", nginx);
+    assert_eq!(Request::get("/healthz").send(stack.latchkey).status, 200);
+    assert!(!stack.server.log().contains("WARN"), "{}", stack.server.log());
+}
+
+/// nginx sends what browsers say of themselves on to a server that was not told its name.
+#[test]
+fn whoever_forgets_the_public_url_is_told_by_the_first_log_in() {
+    if !is_there("nginx") {
+        return;
+    }
+    let nothing = |setup: Setup, _| setup.with("TRUSTED_PROXIES", "127.0.0.1");
+    let stack = Stack::start_with("nginx.conf", nothing, nginx);
+    let log_in = Request::login("alice", PASSWORD)
+        .field("Host", "auth.example.com")
+        .field("Origin", "https://auth.example.com")
+        .field("Sec-Fetch-Site", "same-origin");
+    assert_eq!(log_in.send(stack.latchkey).status, 200);
+    let log = stack.server.log();
+    assert!(
+        log.contains("without Secure; if that is its name, set LATCHKEY_PUBLIC_URL=https://auth.example.com"),
+        "{log}"
+    );
 }
 
 #[test]

@@ -177,7 +177,7 @@ fn following_the_log_prints_what_is_new_and_goes_on_over_a_restore() {
             }
         });
         assert_eq!(next(), "code_issued", "with no lines asked for, nothing old is printed");
-        drop(told.send(()));
+        told.send(()).unwrap();
     });
     printed(&server.run(&["restore", "copy.redb"]));
     while next() == "code_issued" {}

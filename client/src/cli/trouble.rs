@@ -63,13 +63,9 @@ impl From<Error> for Trouble {
             Error::Refused(_) if code.as_deref() == Some("invalid_credentials") => {
                 "the name or the password is wrong".to_owned()
             }
-            Error::Refused(response)
-                if response.status() == 401 && code.as_deref() != Some("wrong_password") =>
-            {
-                format!(
-                    "{error}, although the token is fresh: does this server trust the one that was signed in to?"
-                )
-            }
+            Error::Refused(response) if response.status() == 401 => format!(
+                "{error}, although the token is fresh: does this server trust the one that was signed in to?"
+            ),
             _ => error.to_string(),
         };
         Self { kind, code, message }

@@ -25,6 +25,7 @@ use crate::password::Password;
 use crate::reconcile::{Because, Broken, reconcile};
 use crate::restore::{self, Place, Restored};
 use crate::session::{Session, SessionId};
+use crate::settings::InForce;
 use crate::store::{Contents, Progress, Reads, Replacement, Store, StoreError, Writes};
 use crate::time::Now;
 use crate::user::{Name, PasswordHash, Role, User, UserId};
@@ -153,6 +154,8 @@ pub enum Command {
     Compact,
     /// Counts.
     Stats,
+    /// Asks a running server which settings it has in force.
+    InForce,
 }
 
 /// What came of a command.
@@ -167,6 +170,8 @@ pub enum Answer {
     Code(ResetCode),
     /// The numbers.
     Stats(Stats),
+    /// The settings of a running server.
+    InForce(InForce),
     /// Users, in the order of their names.
     Users {
         /// A page of them.
@@ -235,6 +240,8 @@ pub struct Office<'a> {
     pub password_chars_min: usize,
     /// What the running server has counted, if one runs.
     pub day: Option<&'a Day>,
+    /// The settings of the running server, if one runs.
+    pub in_force: Option<&'a InForce>,
 }
 
 /// Runs a command; one that takes long says now and then how far it has come.
@@ -246,7 +253,7 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
     let now = clock.now();
     match command {
         Command::AddUser { name, role, password } => {
-            let name: Name = name.parse()?;
+            let name = Name::chosen(&name)?;
             let password_hash = new_hash(office, &name, &password)?;
             let id = UserId::new(entropy::bytes());
             let new = NewUser { id, name, role, password_hash };
@@ -288,6 +295,7 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
             Ok(Answer::Code(ResetCode::issue(&office.keys.current(), era, id, &user, now)))
         }
         Command::Stats => Ok(Answer::Stats(Stats::read(store, office.day, now)?)),
+        Command::InForce => office.in_force.cloned().map(Answer::InForce).ok_or(Refusal::NotServing),
         Command::ListUsers { after } => lists::users(office, &after, now),
         Command::ListSessions { user, after } => {
             lists::sessions(office, user.as_deref(), after.as_deref(), now)

@@ -41,6 +41,8 @@ pub enum Refusal {
     ClockFine,
     /// So many commands are under way that one more has to wait.
     TooManyCommands,
+    /// No server runs, of whom something was asked.
+    NotServing,
     /// The command is none that the server knows.
     Unreadable,
     /// The backup was not made, and why.
@@ -95,6 +97,7 @@ impl fmt::Display for Refusal {
             Self::Unreadable => {
                 f.write_str("the server does not know this command; is it of the same version?")
             }
+            Self::NotServing => f.write_str("no server runs over this store"),
             Self::ClockFine => f.write_str("the system clock is not behind; there is nothing to accept"),
             Self::Busy => f.write_str("the server is checking too many passwords; try again"),
             Self::Store(reason) => f.write_str(reason),

@@ -8,17 +8,19 @@ use token_core::RefreshToken;
 use super::outcome::Answer;
 use super::{App, Request, Response};
 use crate::audit::{Event, Occurrence};
-use crate::command::{self, Refreshed, SignIn};
+use crate::command::{self, Refreshed, SignIn, Stale, Verified};
 use crate::entropy;
 use crate::label;
 use crate::metrics::Count;
+use crate::notices::Notice;
 use crate::password::Password;
 use crate::problem::{Code, Problem};
 use crate::session::{Decision, Declined, EndReason, Presented, Repetition, Rotation, Session, SessionId};
+use crate::site::PublicUrl;
 use crate::store::StoreError;
-use crate::throttle::{Attempt, Counted, Wait};
+use crate::throttle::{Attempt, By, Refused, is_one_network};
 use crate::time::Now;
-use crate::user::{NAME_LEN_MAX, Name, PasswordHash, Role, User, UserId};
+use crate::user::{NAME_LEN_MAX, Name, Role, User, UserId};
 
 /// Lengths of an `Idempotency-Key` in visible ASCII characters.
 const RETRY_KEY_LEN: std::ops::RangeInclusive<usize> = 16..=64;
@@ -92,54 +94,43 @@ impl<'a> UserView<'a> {
 /// `POST /api/auth/login`
 pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let body: LoginBody = request.json()?;
-    if body.username.len() > NAME_LEN_MAX || body.password.is_too_long() {
+    let typed = body.username.trim();
+    if typed.len() > NAME_LEN_MAX || body.password.is_too_long() {
         return Err(Problem::bad_request("the user name or the password is too long"));
     }
     if body.delivery == Delivery::Body && request.is_from_browser() {
         return Err(Problem::bad_request("a browser gets its refresh token as a cookie"));
     }
+    app.look_at_delivery(request, body.delivery)?;
     let replaces = app.cookie_token(request)?.and_then(|token| app.read_refresh_token(token));
 
-    app.admit(request)?;
-    let name = body.username.parse::<Name>();
-    let looked_up = app.look_up(&body.username, name.as_ref().ok())?;
-    let attempt = Attempt {
-        account: Some(account_of(&body.username, name.as_ref().ok())),
-        address: request.client,
-        is_at_home: app.is_at_home(&looked_up, request)?,
-    };
-    let counted = app.throttled(attempt)?;
+    let name = typed.parse::<Name>().ok();
+    let attempt = app.begin(By::Name(account_of(typed, name.as_ref()), request.client), request)?;
+    let looked_up = app.look_up(typed, name.as_ref())?;
+    let may_enter = !attempt.is_second_chance() || app.is_at_home(&looked_up, request)?;
 
-    // Unknown, disabled and empty take the way of a wrong password, argon2 run included.
+    // Unknown, disabled, empty and away from home take the way of a wrong password, argon2 run included.
     let named = looked_up.named();
     let named_id = named.as_ref().map(|(id, _)| *id);
-    let known = named.filter(|(_, user)| !user.disabled);
-    let hash = known.as_ref().map(|(_, user)| &user.password_hash);
-    let is_right = app.hasher.verify(&body.password, hash);
-    if is_right != Ok(false) {
-        app.throttle.forgive(counted);
-    }
-    let Some((user_id, user)) = known.filter(|_| is_right == Ok(true)) else {
-        is_right?;
-        log::info!("{}: log-in refused", request.id);
-        app.count(Count::SignInRefused);
-        let refused = Occurrence { user: named_id, ..Occurrence::of(Event::SignInRefused) };
-        app.store.note(refused.from(request.client), app.clock.now());
-        return Err(Code::InvalidCredentials.into());
+    let known = named.filter(|(_, user)| may_enter && !user.disabled);
+    let is_right = app.hasher.verify(&body.password, known.as_ref().map(|(_, user)| &user.password_hash))?;
+    let Some((user_id, user)) = known.filter(|_| is_right) else {
+        return Err(app.failed(attempt, request, "log-in refused", named_id, Code::InvalidCredentials));
     };
+    attempt.succeeded();
 
     let sign_in = SignIn {
         // A busy pool is no reason to refuse: the next log-in upgrades the hash.
         upgraded: app.hasher.upgrade(&body.password, &user.password_hash).unwrap_or_default(),
         replaces: replaces.map(|token| SessionId(token.session)),
-        ..app.new_sign_in(request, user_id, user.password_hash)?
+        ..app.new_sign_in(request, user_id, Verified::of(&user))?
     };
     let (id, now, policy, delivery) = (sign_in.id, app.clock.now(), app.policy, body.delivery);
     let request_id = request.id.to_owned();
     Ok(Answer::after_commit(
         move |writes| command::sign_in(writes, &sign_in, now, &policy),
         move |app, opened| {
-            let (user, session) = opened.ok_or(Code::InvalidCredentials)?;
+            let (user, session) = opened.map_err(|stale| stale.refusal(Code::InvalidCredentials))?;
             log::info!("{request_id}: user {user_id} signed in, session {}", id.handle());
             app.count(Count::SignedIn);
             app.grant(id, &user, &session, now, delivery, None)
@@ -230,26 +221,20 @@ pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Answer
         return Err(Problem::bad_request("the current password is too long"));
     }
     let name: Name = principal.user.name.parse().map_err(|_| StoreError::damaged())?;
-    let is_at_home = principal.session.address == request.client.to_canonical();
-    let attempt = Attempt { account: Some(name.folded()), address: request.client, is_at_home };
-    let counted = app.throttled(attempt)?;
-    let verified = principal.user.password_hash;
-    let is_right = app.hasher.verify(&body.current, Some(&verified));
-    if is_right != Ok(false) {
-        app.throttle.forgive(counted);
+    let (id, verified) = (principal.id, Verified::of(&principal.user));
+    let attempt = app.begin(By::Session(id), request)?;
+    if !app.hasher.verify(&body.current, Some(&verified.hash))? {
+        let what = "wrong current password";
+        return Err(app.failed(attempt, request, what, Some(id.user()), Code::WrongPassword));
     }
-    if !is_right? {
-        return Err(Code::WrongPassword.into());
-    }
+    attempt.succeeded();
     let new = app.new_hash(&name, &body.new)?;
-    let (id, address, now) = (principal.id, request.client, app.clock.now());
+    let (address, now) = (request.client, app.clock.now());
     let request_id = request.id.to_owned();
     Ok(Answer::after_commit(
         move |writes| command::change_password(writes, id, &verified, new, address, now),
         move |_, changed| {
-            if !changed {
-                return Err(Code::InvalidToken.into());
-            }
+            changed.map_err(|stale| stale.refusal(Code::InvalidToken))?;
             log::info!("{request_id}: user {} changed the password", id.user());
             Ok(Response::no_content())
         },
@@ -267,6 +252,16 @@ impl LookedUp {
     }
 }
 
+impl Stale {
+    /// The answer to somebody whose password was right a moment ago: `over`, or to ask again if it may still be.
+    fn refusal(self, over: Code) -> Problem {
+        match self {
+            Self::Over => over.into(),
+            Self::Changed => Problem::new(Code::Busy, "the account was changed meanwhile"),
+        }
+    }
+}
+
 /// What failures are counted for: a name however it is typed, or what is no name as it is.
 fn account_of<'a>(typed: &'a str, name: Option<&'a Name>) -> &'a str {
     name.map_or(typed, Name::folded)
@@ -279,17 +274,48 @@ struct TokenBody {
 }
 
 impl App {
-    /// Refuses an attempt from an address from which too many have failed, before anybody is looked up for it.
-    pub(super) fn admit(&self, request: &Request<'_>) -> Result<(), Problem> {
-        self.throttle.admit(request.client, self.clock.now().system).map_err(|wait| self.too_early(wait))
+    /// Notices when a browser will not keep the cookie that a log-in sets: a listed origin may be of another site.
+    fn look_at_delivery(&self, request: &Request<'_>, delivery: Delivery) -> Result<(), Problem> {
+        let is_lost = delivery == Delivery::Cookie && request.field("sec-fetch-site")? == Some("cross-site");
+        let origin = request.field("origin")?.filter(|_| is_lost).map(PublicUrl::parse_also_plain);
+        if let Some(Ok(origin)) = origin {
+            self.notices.tell(Notice::LostCookie(&origin));
+        }
+        Ok(())
     }
 
-    /// Counts an attempt to sign in, or refuses it because too many have failed.
-    pub(super) fn throttled(&self, attempt: Attempt<'_>) -> Result<Counted, Problem> {
-        self.throttle.begin(attempt, self.clock.now().system).map_err(|wait| self.too_early(wait))
+    /// Begins an attempt to sign in, or refuses it because too many have failed, before anybody is looked up for it.
+    pub(super) fn begin(&self, by: By<'_>, request: &Request<'_>) -> Result<Attempt<'_>, Problem> {
+        self.throttle.begin(by).map_err(|refused| match refused {
+            Refused::Wait(secs) => {
+                log::info!("{}: too many log-ins have failed, from {}", request.id, request.client);
+                self.too_early(secs)
+            }
+            Refused::Busy => {
+                Problem::new(Code::Busy, "too many log-ins of this name or from this network are under way")
+            }
+        })
     }
 
-    fn too_early(&self, Wait(secs): Wait) -> Problem {
+    /// Ends an attempt that failed, tells everybody who wants to know, and returns the answer: `code`, or that of having
+    /// to wait. `what` is for the log, `user` is whom it was about.
+    pub(super) fn failed(
+        &self,
+        attempt: Attempt<'_>,
+        request: &Request<'_>,
+        what: &str,
+        user: Option<UserId>,
+        code: Code,
+    ) -> Problem {
+        // fail2ban reads these lines.
+        log::info!("{}: {what}, from {}", request.id, request.client);
+        self.count(Count::SignInRefused);
+        let refused = Occurrence { user, ..Occurrence::of(Event::SignInRefused) };
+        self.store.note(refused.from(request.client), self.clock.now());
+        attempt.failed().map_or_else(|secs| self.too_early(secs), |()| code.into())
+    }
+
+    fn too_early(&self, secs: u64) -> Problem {
         self.count(Count::Throttled);
         Problem { wait_secs: Some(secs), ..Code::Throttled.into() }
     }
@@ -301,12 +327,12 @@ impl App {
         Ok(LookedUp(found))
     }
 
-    /// Whether a session of this user lives at the address of the request.
+    /// Whether a session of this user lives in the network of the request.
     fn is_at_home(&self, LookedUp(found): &LookedUp, request: &Request<'_>) -> Result<bool, Problem> {
         let Some((id, user, is_named)) = found else { return Ok(false) };
         let (sessions, now) = (self.store.read(|reads| reads.sessions_of(*id))?, self.clock.now());
         let lives_here = |session: &Session| {
-            session.address == request.client.to_canonical() && session.end_reason(Some(user), now).is_none()
+            is_one_network(session.address, request.client) && session.end_reason(Some(user), now).is_none()
         };
         // Each is looked at, wherever the first one is.
         Ok(sessions.iter().filter(|(_, session)| lives_here(session)).count() > 0 && *is_named)
@@ -342,7 +368,9 @@ impl App {
             Decision::Decline(reason) => log::info!("{request_id}: session {handle} declined, {reason:?}"),
             Decision::End(EndReason::Reused) => {
                 self.count(Count::Reused);
-                log::warn!("{request_id}: session {handle} revoked: a spent refresh token was presented");
+                log::warn!(
+                    "{request_id}: session {handle} revoked: a spent refresh token was presented, from {address}"
+                );
             }
             Decision::End(reason) => log::info!("{request_id}: session {handle} is over, {reason:?}"),
         }
@@ -370,12 +398,12 @@ impl App {
             .map_err(|_| Problem::bad_request("the refresh cookie is there twice"))
     }
 
-    /// A session to be opened for whoever proved to be `user` with the password of the hash `verified`.
+    /// A session to be opened for whoever proved to be `user` with the password of `verified`.
     pub(super) fn new_sign_in(
         &self,
         request: &Request<'_>,
         user: UserId,
-        verified: PasswordHash,
+        verified: Verified,
     ) -> Result<SignIn, Problem> {
         Ok(SignIn {
             user,

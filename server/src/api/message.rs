@@ -184,20 +184,29 @@ impl Response {
 
     /// 200 with plain text.
     pub fn text(body: impl Into<Cow<'static, str>>) -> Self {
+        Self::text_of("text/plain; charset=utf-8", body)
+    }
+
+    /// 200 with plain text of a format of its own.
+    pub fn text_of(media_type: &'static str, body: impl Into<Cow<'static, str>>) -> Self {
         let body = match body.into() {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),
         };
-        let mut response = Self::with_body(200, "text/plain; charset=utf-8", body);
+        let mut response = Self::with_body(200, media_type, body);
         response.set("Cache-Control", "no-store");
         response
     }
 
-    /// 200 with a file of the page.
+    /// 200 with a file of the page, to be kept and asked for again with its tag.
     pub fn asset(media_type: &'static str, body: &'static str) -> Self {
-        let mut response = Self::with_body(200, media_type, Cow::Borrowed(body.as_bytes()));
-        response.set("Cache-Control", "no-cache");
-        response
+        Self::with_body(200, media_type, Cow::Borrowed(body.as_bytes())).with("Cache-Control", "no-cache")
+    }
+
+    /// 304, for whoever has the file already.
+    pub fn not_modified() -> Self {
+        let fields = vec![("Cache-Control", Cow::Borrowed("no-cache"))];
+        Self { status: 304, fields, body: Cow::Borrowed(b"") }
     }
 
     /// A refusal.

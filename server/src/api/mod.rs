@@ -3,6 +3,8 @@
 mod admin;
 mod auth;
 mod guard;
+#[cfg(test)]
+mod log_in_tests;
 mod message;
 mod outcome;
 mod routes;
@@ -22,11 +24,14 @@ use crate::clock::Clock;
 use crate::cookie::RefreshCookie;
 use crate::day::Day;
 use crate::entropy;
+use crate::gate::TrustedProxies as Networks;
 use crate::hasher::Hasher;
 use crate::keys::KeyRing;
 use crate::metrics::{Count, Metrics};
+use crate::notices::{Notice, Notices};
 use crate::problem::{Code, Problem};
 use crate::session::Policy;
+use crate::settings::InForce;
 use crate::site::{self, PublicUrl};
 use crate::store::{Store, StoreError};
 use crate::throttle::Throttle;
@@ -70,6 +75,12 @@ pub struct App {
     pub day: Day,
     /// Routes beside ours.
     pub routes: Routes,
+    /// Who may ask whether we are ready and what we have counted, besides this machine.
+    pub monitors: Networks,
+    /// What requests show of the settings.
+    pub notices: Arc<Notices>,
+    /// The settings in force, for whoever compares them with others.
+    pub in_force: InForce,
 }
 
 /// What every access token says.
@@ -133,8 +144,8 @@ const ROUTES: &[Route] = &[
     ("/healthz", &[(Method::Get, Lane::Reads, |_, _| Ok(Response::text("ok\n").into()))]),
     ("/readyz", &[(Method::Get, Lane::Reads, watch::ready)]),
     ("/metrics", &[(Method::Get, Lane::Reads, watch::metrics)]),
-    ("/openapi.json", &[(Method::Get, Lane::Reads, |_, _| Ok(web::openapi().into()))]),
-    ("/", &[(Method::Get, Lane::Reads, |_, _| Ok(web::page().into()))]),
+    ("/openapi.json", &[(Method::Get, Lane::Reads, |_, request| Ok(web::OPENAPI.answer(request)?.into()))]),
+    ("/", &[(Method::Get, Lane::Reads, page)]),
     ("/page.js", SCRIPT),
     ("/session.js", SCRIPT),
     ("/dom.js", SCRIPT),
@@ -142,14 +153,26 @@ const ROUTES: &[Route] = &[
     ("/account.js", SCRIPT),
     ("/administration.js", SCRIPT),
     ("/picture.js", SCRIPT),
-    ("/style.css", &[(Method::Get, Lane::Reads, |_, _| Ok(web::style().into()))]),
-    ("/icon.svg", &[(Method::Get, Lane::Reads, |_, _| Ok(web::icon().into()))]),
+    ("/style.css", &[(Method::Get, Lane::Reads, |_, request| Ok(web::STYLE.answer(request)?.into()))]),
+    ("/icon.svg", &[(Method::Get, Lane::Reads, |_, request| Ok(web::ICON.answer(request)?.into()))]),
 ];
+
+/// The page. A browser that calls this machine by another of its names is sent to the one of the public URL: cookies see
+/// names, so whoever signed in at `127.0.0.1` would not be signed in at `localhost`.
+fn page(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    match request.field("host")? {
+        Some(host) if app.public_url.is_other_name_of(host) => {
+            let location = format!("{}/", app.public_url);
+            Ok(Response { status: 307, ..Response::no_content() }.with("Location", location).into())
+        }
+        _ => Ok(web::page(request)?.into()),
+    }
+}
 
 /// What answers for each script of the page.
 const SCRIPT: &[(Method, Lane, Handler)] = &[(Method::Get, Lane::Reads, |_, request| {
     let script = web::script(request.path).ok_or(Code::NotFound)?;
-    Ok(script.into())
+    Ok(script.answer(request)?.into())
 })];
 
 /// Every endpoint of ours: its path and method.
@@ -190,6 +213,7 @@ impl App {
             clock: &self.clock,
             password_chars_min: self.password_chars_min,
             day: Some(&self.day),
+            in_force: Some(&self.in_force),
         }
     }
 
@@ -228,6 +252,7 @@ impl App {
             return Err(Problem { allow: Some(method_list(methods())), ..Code::MethodNotAllowed.into() });
         };
         if method != Method::Get && !self.is_from_own_site(request)? {
+            log::info!("{}: cross-site request refused, from {}", request.id, request.client);
             return Err(Code::CrossSite.into());
         }
         match handler {
@@ -251,7 +276,20 @@ impl App {
             origin: request.field("origin")?,
             host: request.field("host")?,
         };
+        self.look_at_origin(from);
         Ok(site::is_from_own_site(from, &self.public_url, &self.allowed_origins))
+    }
+
+    /// Notices when a browser knows us by another origin than we do.
+    fn look_at_origin(&self, from: site::Provenance<'_>) {
+        let (Some("same-origin"), Some(origin)) = (from.sec_fetch_site, from.origin) else { return };
+        if origin == self.public_url.as_str() || site::is_loopback_origin_of(origin, from.host) {
+            return;
+        }
+        // What is no origin is not repeated.
+        if let Ok(seen) = PublicUrl::parse_also_plain(origin) {
+            self.notices.tell(Notice::OtherOrigin(&seen, &self.public_url));
+        }
     }
 
     /// The request's Origin when it is one of those listed, for CORS.

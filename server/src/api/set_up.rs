@@ -5,15 +5,14 @@ use serde::Deserialize;
 use super::auth::Delivery;
 use super::outcome::Answer;
 use super::{App, Request, Response};
-use crate::audit::{Event, Occurrence};
-use crate::command::{self, NewUser};
+use crate::command::{self, NewUser, Verified};
 use crate::entropy;
 use crate::metrics::Count;
 use crate::one_time_code::Purpose;
 use crate::password::{Password, Weakness};
 use crate::problem::{Code, Problem};
 use crate::store::Reads;
-use crate::throttle::Attempt;
+use crate::throttle::By;
 use crate::user::{NAME_LEN_MAX, Name, PasswordHash, Role, UserId};
 
 #[derive(Deserialize)]
@@ -29,11 +28,11 @@ pub(super) fn set_up(app: &App, request: &Request<'_>) -> Result<Answer, Problem
     let body: SetUpBody = request.json()?;
     let is_open = !app.store.read(Reads::has_users)?;
     app.check_code(request, &body.code, is_open.then_some(Purpose::SetUp), None)?;
-    let name: Name = body.username.parse()?;
+    let name = Name::chosen(&body.username)?;
     let password_hash = app.new_hash(&name, &body.password)?;
 
     let user_id = UserId::new(entropy::bytes());
-    let sign_in = app.new_sign_in(request, user_id, password_hash.clone())?;
+    let sign_in = app.new_sign_in(request, user_id, Verified { hash: password_hash.clone(), epoch: 0 })?;
     let first = NewUser { id: user_id, name, role: Role::Admin, password_hash };
     let (id, now, policy) = (sign_in.id, app.clock.now(), app.policy);
     let request_id = request.id.to_owned();
@@ -59,12 +58,12 @@ struct ResetBody {
 /// `POST /api/auth/reset`: every session of the user ends in the same commit.
 pub(super) fn reset(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let body: ResetBody = request.json()?;
-    if body.username.len() > NAME_LEN_MAX {
+    let typed = body.username.trim();
+    if typed.len() > NAME_LEN_MAX {
         return Err(Problem::bad_request("the user name is too long"));
     }
-    app.admit(request)?;
-    let name = body.username.parse::<Name>();
-    let named = app.look_up(&body.username, name.as_ref().ok())?.named();
+    let name = typed.parse::<Name>();
+    let named = app.look_up(typed, name.as_ref().ok())?.named();
     // Of an unknown user a code is looked at as well, so that the time tells nothing; there is none for id 0.
     let (user, epoch) = named.as_ref().map_or((UserId(0), 0), |(user, record)| (*user, record.auth_epoch));
     let known = named.as_ref().map(|(user, _)| *user);
@@ -95,8 +94,7 @@ impl App {
         purpose: Option<Purpose>,
         user: Option<UserId>,
     ) -> Result<(), Problem> {
-        let counted =
-            self.throttled(Attempt { account: None, address: request.client, is_at_home: false })?;
+        let attempt = self.begin(By::Code(request.client), request)?;
         let now = self.clock.now();
         let keys = self.keys.current();
         let era = self.store.read(Reads::era)?;
@@ -106,13 +104,9 @@ impl App {
             })
         });
         if !is_right {
-            log::info!("{}: a one-time code was refused", request.id);
-            self.count(Count::SignInRefused);
-            let refused = Occurrence { user, ..Occurrence::of(Event::SignInRefused) };
-            self.store.note(refused.from(request.client), now);
-            return Err(Code::InvalidCode.into());
+            return Err(self.failed(attempt, request, "one-time code refused", user, Code::InvalidCode));
         }
-        self.throttle.forgive(counted);
+        attempt.succeeded();
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! For whoever watches over the server on this machine: whether it is ready, and what it has counted.
+//! For whoever watches over the server, on this machine or from a listed one: whether it is ready, and what it has counted.
 
 use super::outcome::Answer;
 use super::{App, Request, Response};
@@ -9,7 +9,7 @@ use crate::time::UnixMillis;
 
 /// `GET /readyz`
 pub(super) fn ready(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
-    refuse_strangers(request)?;
+    refuse_strangers(app, request)?;
     if app.is_clock_behind() {
         return Err(Problem::new(Code::NotReady, "the system clock is behind; see `latchkey clock accept`"));
     }
@@ -19,9 +19,9 @@ pub(super) fn ready(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
 
 /// `GET /metrics`, in the text format of Prometheus.
 pub(super) fn metrics(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
-    refuse_strangers(request)?;
+    refuse_strangers(app, request)?;
     let text = app.metrics.to_string() + &gauges_text(&gauges(app)?);
-    Ok(Response::text(text).into())
+    Ok(Response::text_of("text/plain; version=0.0.4; charset=utf-8", text).into())
 }
 
 fn gauges(app: &App) -> Result<Vec<Gauge>, Problem> {
@@ -51,9 +51,14 @@ fn gauges(app: &App) -> Result<Vec<Gauge>, Problem> {
 }
 
 /// 404 unless the request comes from this machine, and neither through a proxy on it nor from a page that a browser on it
-/// shows under a name that leads here (DNS rebinding).
-fn refuse_strangers(request: &Request<'_>) -> Result<(), Problem> {
-    let is_asked_for_here = request.field("host")?.is_none_or(site::is_loopback_authority);
-    let is_local = request.client.is_loopback() && !request.is_forwarded && is_asked_for_here;
-    is_local.then_some(()).ok_or_else(|| Code::NotFound.into())
+/// shows under a name that leads here (DNS rebinding); or straight from one of the monitors, by whatever name.
+fn refuse_strangers(app: &App, request: &Request<'_>) -> Result<(), Problem> {
+    let is_asked_for_here =
+        || -> Result<bool, Problem> { Ok(request.field("host")?.is_none_or(site::is_loopback_authority)) };
+    let is_known = if request.client.is_loopback() {
+        is_asked_for_here()?
+    } else {
+        app.monitors.contain(request.client)
+    };
+    (is_known && !request.is_forwarded).then_some(()).ok_or_else(|| Code::NotFound.into())
 }

@@ -1,22 +1,44 @@
-//! `latchkey check`: settings in force, key file and store, reported and left as they are.
+//! `latchkey check`: the settings, what they show, key file and store, reported and left as they are; and how the settings
+//! of a running server differ.
 
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Failure, output::Form, unexpected};
+use super::{Failure, exit, output::Form, unexpected};
 use crate::administration::{Answer, Command};
 use crate::control;
+use crate::findings::{Finding, Weight, findings};
 use crate::folder;
 use crate::keys::Keys;
-use crate::settings::{Given, Settings};
+use crate::settings::{Given, InForce, Settings};
 use crate::store::Store;
 
 #[derive(Serialize)]
 struct Report<'a> {
     settings: Vec<Line<'a>>,
+    findings: Vec<Finding>,
     store: StoreState,
     signing_key: Option<u8>,
+    /// The running server, if it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    running: Option<Running>,
+}
+
+/// A server that runs.
+#[derive(Serialize)]
+struct Running {
+    version: String,
+    listening: String,
+    differences: Vec<Difference>,
+}
+
+/// A setting that is another in a running server.
+#[derive(Serialize)]
+struct Difference {
+    name: String,
+    here: String,
+    running: String,
 }
 
 #[derive(Serialize)]
@@ -54,17 +76,22 @@ fn check_keys_in_use(settings: &Settings, keys: &Keys) -> Result<(), Failure> {
     }
 }
 
-pub(super) fn check(given: &Given, settings: &Settings, form: Form) -> Result<(), Failure> {
+pub(super) fn check(given: &Given, settings: &Settings, live: bool, form: Form) -> Result<(), Failure> {
     let lines = given.report().map(|(setting, value, source)| Line { name: setting.name, value, source });
     let mut report = Report {
         settings: lines.collect(),
+        findings: findings(given, settings),
         store: StoreState::None { path: folder::store_path(settings) },
         signing_key: None,
+        running: None,
     };
     if form == Form::Text {
         // Before what may fail: whoever looks for a wrong setting wants to see them all.
         for Line { name, value, source } in &report.settings {
             say!("{name:36} {value}  ({source})");
+        }
+        for Finding { weight, text } in &report.findings {
+            say!("{:10} {text}", if *weight == Weight::Warning { "WARNING" } else { "note" });
         }
     }
     if folder::exists(settings) {
@@ -86,6 +113,9 @@ pub(super) fn check(given: &Given, settings: &Settings, form: Form) -> Result<()
         }
         report.signing_key = Some(keys.signing_kid());
     }
+    if live {
+        report.running = Some(compare(given, ask(settings)?));
+    }
     form.print(&report, |report| {
         match &report.store {
             StoreState::None { path } => say!("store      none yet at {}; serve makes it", path.display()),
@@ -99,5 +129,48 @@ pub(super) fn check(given: &Given, settings: &Settings, form: Form) -> Result<()
         if let Some(kid) = report.signing_key {
             say!("key file   ok, key {kid} signs");
         }
-    })
+        if let Some(Running { version, listening, differences }) = &report.running {
+            say!("running    latchkey {version} at {listening}, {} other settings", differences.len());
+            for Difference { name, here, running } in differences {
+                say!("{name:36} {running} there, {here} here");
+            }
+        }
+    })?;
+    match &report.running {
+        Some(running) if !running.differences.is_empty() => Err(Failure {
+            message: "the running server has other settings than those here; start it again to change them, or set here \
+                      what it was started with"
+                .to_owned(),
+            code: exit::OTHER_SETTINGS,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The settings that the running server has in force.
+fn ask(settings: &Settings) -> Result<InForce, Failure> {
+    match control::ask(&settings.data, &Command::InForce, &mut |_, _| Ok(())) {
+        Ok(Ok(Answer::InForce(in_force))) => Ok(in_force),
+        Ok(Ok(other)) => Err(super::unexpected(other)),
+        Ok(Err(refusal)) => Err(refusal.into()),
+        Err(error) if control::is_nobody_there(&error) => {
+            let message = format!("no server runs over {}", settings.data.display());
+            Err(Failure { message, code: exit::NO_SERVER })
+        }
+        Err(error) => Err(format!("the control socket does not answer: {error}").into()),
+    }
+}
+
+fn compare(given: &Given, InForce { version, listening, settings, .. }: InForce) -> Running {
+    let there =
+        |name: &str| settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    let differences = given.report().filter_map(|(setting, here, _)| {
+        let running = there(setting.name).unwrap_or("not known");
+        (running != here).then(|| Difference {
+            name: setting.name.to_owned(),
+            here: here.to_owned(),
+            running: running.to_owned(),
+        })
+    });
+    Running { version, differences: differences.collect(), listening }
 }

@@ -8,9 +8,7 @@ use serde::Serialize;
 use super::output::Form;
 use crate::clock;
 
-/// The variable that chooses how much is logged: `error`, `warn`, `info` (the default), `debug`, `trace` or `off`.
-///
-/// It has no `LATCHKEY_` prefix: it is the name the field has agreed on, and no setting of the server.
+/// The variable that says how much is logged where `LATCHKEY_LOG_LEVEL` does not: the name that many programs share.
 const LEVEL_VARIABLE: &str = "RUST_LOG";
 
 /// Hexadecimal digits of a request's id, with which a message about a request begins.
@@ -27,6 +25,13 @@ pub(super) fn start(form: Form) {
         Form::Json => &StandardError(Form::Json),
     };
     log::set_logger(logger).expect("logging starts once");
+}
+
+/// Logs as much as a setting says, if one does.
+pub(super) fn set_level(level: Option<LevelFilter>) {
+    if let Some(level) = level {
+        log::set_max_level(level);
+    }
 }
 
 impl Log for StandardError {

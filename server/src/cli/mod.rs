@@ -35,6 +35,10 @@ use token::TokenCommand;
 mod exit {
     /// Something was refused or failed, and the message says what.
     pub(super) const FAILED: u8 = 1;
+    /// A running server has other settings in force.
+    pub(super) const OTHER_SETTINGS: u8 = 3;
+    /// No server runs.
+    pub(super) const NO_SERVER: u8 = 4;
     /// The storage failed while serving (`EX_IOERR` of sysexits.h): start again, and look at the disk.
     pub(super) const STORE_FAILED: u8 = 74;
 }
@@ -110,7 +114,13 @@ enum Command {
         shell: completions::Shell,
     },
     /// Read the settings, verify key file and store, report, change nothing
-    Check,
+    ///
+    /// Exits with 0 also when it has something to advise, with 1 when the server could not start.
+    Check {
+        /// Also ask the running server which settings it has in force, and compare: 3 if they are others, 4 if none runs
+        #[arg(long)]
+        live: bool,
+    },
 }
 
 /// A flag for each line of the table of settings.
@@ -185,9 +195,18 @@ fn run(cli: Cli, routes: Routes) -> Result<(), Failure> {
     let form = cli.form();
     let given = || Given::gather(cli.settings.0.clone(), std::env::vars_os(), Path::new(".env"));
     // Completions and a look into a token work with wrong settings too: none has a say in them.
-    let settings = || Ok::<_, Failure>(given()?.resolve()?);
+    let both = || {
+        let given = given()?;
+        let settings = given.resolve()?;
+        log::set_level(settings.log_level);
+        Ok::<_, Failure>((given, settings))
+    };
+    let settings = || both().map(|(_, settings)| settings);
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::serve(&settings()?, routes, form),
+        Command::Serve => {
+            let (given, settings) = both()?;
+            serve::serve(&given, &settings, routes, form)
+        }
         Command::User(command) => user::run(&settings()?, command, form),
         Command::Session(command) => session::run(&settings()?, command, form),
         Command::Key(command) => key::run(&settings()?, command, form),
@@ -203,9 +222,9 @@ fn run(cli: Cli, routes: Routes) -> Result<(), Failure> {
         Command::Compact => backup::compact(&settings()?, form),
         Command::Stats => stats::print(&settings()?, form),
         Command::Completions { shell } => completions::print(shell, form),
-        Command::Check => {
-            let given = given()?;
-            check::check(&given, &given.resolve()?, form)
+        Command::Check { live } => {
+            let (given, settings) = both()?;
+            check::check(&given, &settings, live, form)
         }
     }
 }

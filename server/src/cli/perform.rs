@@ -67,6 +67,7 @@ fn perform_here(
         store: &opened.store,
         password_chars_min: settings.password_chars_min,
         day: None,
+        in_force: None,
     };
     loop {
         let mut bar = Bar::default();

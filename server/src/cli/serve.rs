@@ -1,6 +1,7 @@
 //! `latchkey serve`: puts the parts together, says how to go on, and ends them in order.
 
-use std::io;
+use std::fmt;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,19 +19,17 @@ use crate::clock::Clock;
 use crate::control::Control;
 use crate::cookie::RefreshCookie;
 use crate::day::Day;
+use crate::findings::{Finding, findings};
 use crate::folder::{self, Opened};
 use crate::gate::{Gate, Limits};
 use crate::hasher::Hasher;
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
 use crate::one_time_code::{self, Purpose};
-use crate::settings::Settings;
+use crate::settings::{Given, InForce, Settings};
 use crate::site::PublicUrl;
 use crate::sweeper::Sweeper;
 use crate::throttle::Throttle;
-
-/// A grace period should exceed the life of a request: 10 s for an attempt and 5 s in the server.
-const GRACE_ADVISED_SECS: u64 = 15;
 
 /// Descriptors kept for the store, the key file, commands, the log, and the pipes of two lanes.
 const DESCRIPTORS_OF_OURS: usize = 48;
@@ -45,7 +44,7 @@ enum Stop {
     GateFailed,
 }
 
-pub(super) fn serve(settings: &Settings, routes: Routes, form: Form) -> Result<(), Failure> {
+pub(super) fn serve(given: &Given, settings: &Settings, routes: Routes, form: Form) -> Result<(), Failure> {
     let listener = TcpListener::bind(settings.listen).map_err(|error| listen_failure(settings, &error))?;
     let address = listener.local_addr()?;
     if !Control::fits(&settings.data) {
@@ -64,10 +63,12 @@ pub(super) fn serve(settings: &Settings, routes: Routes, form: Form) -> Result<(
         // The receiver lives as long as the server does.
         let _ = store_failed.send(Stop::StoreFailed);
     })?;
-    let app = Arc::new(assemble(settings, opened, address, routes)?);
+    let in_force = given.in_force(address, findings(given, settings));
+    in_force.findings.iter().for_each(Finding::log);
+    let app = Arc::new(assemble(settings, opened, in_force, address, routes)?);
     app.check_token_room()
         .map_err(|_| "LATCHKEY_ISSUER and LATCHKEY_AUDIENCE are too long for a token together")?;
-    warn(settings, &app);
+    warn_of_clock(&app);
 
     let control = Control::start(&settings.data, Arc::clone(&app))
         .map_err(|error| format!("no control socket can be made in {}: {error}", settings.data.display()))?;
@@ -77,7 +78,13 @@ pub(super) fn serve(settings: &Settings, routes: Routes, form: Form) -> Result<(
     };
     let gate = Gate::start(listener, &settings.data, &app, limits(settings), gate_failed)
         .map_err(|error| format!("the gate cannot be opened: {error}"))?;
-    greet(&Greeting::new(settings, &app, address, is_new)?, form)?;
+    if let Err(error) = greet(&Greeting::new(settings, &app, address, is_new)?, form) {
+        // Whoever started the server does not listen to it. Its clients are served all the same.
+        log::warn!(
+            "standard output cannot be written to ({error}), so nobody reads where the server is; it listens on \
+             http://{address}; `latchkey user add` makes the first user without a link"
+        );
+    }
 
     let reason = stopped.recv();
     log::info!("stopping");
@@ -128,6 +135,7 @@ fn raise_descriptor_limit() -> usize {
 fn assemble(
     settings: &Settings,
     opened: Opened,
+    in_force: InForce,
     address: SocketAddr,
     routes: Routes,
 ) -> Result<App, Failure> {
@@ -151,6 +159,9 @@ fn assemble(
         metrics: Arc::new(Metrics::default()),
         day: Day::starting_at(started.system),
         routes,
+        monitors: settings.monitors.clone(),
+        notices: Arc::default(),
+        in_force,
     })
 }
 
@@ -183,14 +194,7 @@ fn stop_on_signals(stop: Sender<Stop>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn warn(settings: &Settings, app: &App) {
-    let grace_secs = settings.policy.grace_secs;
-    if grace_secs < GRACE_ADVISED_SECS {
-        log::warn!(
-            "LATCHKEY_GRACE_SECS={grace_secs} is shorter than a request may live ({GRACE_ADVISED_SECS} s): \
-             tabs that refresh at the same time without sharing a retry key may be signed out"
-        );
-    }
+fn warn_of_clock(app: &App) {
     if app.is_clock_behind() {
         log::warn!(
             "the system clock is {} s behind the time this store has seen, which goes on; if the clock is right, \
@@ -232,21 +236,33 @@ impl Greeting {
 }
 
 /// Says where the server is and what comes next. The first line is for scripts too.
-fn greet(greeting: &Greeting, form: Form) -> Result<(), Failure> {
-    form.print(greeting, |Greeting { listening, page, data, is_new, set_up }| {
+fn greet(greeting: &Greeting, form: Form) -> io::Result<()> {
+    let text = match form {
+        Form::Json => serde_json::to_string(greeting)? + "\n",
+        Form::Text => greeting.to_string(),
+    };
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+impl fmt::Display for Greeting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { listening, page, data, is_new, set_up } = self;
         let (program, data) = (program_name(), data.display());
-        say!("latchkey {} listening on {listening}", env!("CARGO_PKG_VERSION"));
-        say!("  page   {page}");
-        say!("  data   {data}{}", if *is_new { " (just made)" } else { "" });
+        writeln!(f, "latchkey {} listening on {listening}", env!("CARGO_PKG_VERSION"))?;
+        writeln!(f, "  page   {page}")?;
+        writeln!(f, "  data   {data}{}", if *is_new { " (just made)" } else { "" })?;
         if let Some(link) = set_up {
             let minutes = one_time_code::LIFE_SECS / 60;
-            say!(
+            writeln!(
+                f,
                 "\nNobody can sign in yet. Open this within {minutes} minutes, and choose name and password:"
-            );
-            say!("  {link}");
-            say!("or add the first user from another terminal:");
-            say!("  {program} user add YOUR_NAME --role admin --data '{data}'");
+            )?;
+            writeln!(f, "  {link}")?;
+            writeln!(f, "or add the first user from another terminal:")?;
+            writeln!(f, "  {program} user add YOUR_NAME --role admin --data '{data}'")?;
         }
-        say!("\nCtrl-C stops the server; `{program} --help` shows settings and commands.");
-    })
+        writeln!(f, "\nCtrl-C stops the server; `{program} --help` shows settings and commands.")
+    }
 }

@@ -31,6 +31,7 @@ use crate::clock::Uptime;
 use crate::cookie::RefreshCookie;
 use crate::http::Server;
 use crate::metrics::{Count, Metrics};
+use crate::notices::{Notice, Notices};
 use crate::problem::{Code, Problem};
 use client::{Over, Phase};
 pub(crate) use crowd::network_of;
@@ -149,6 +150,7 @@ impl Gate {
             trusted_proxies: limits.trusted_proxies,
             cookie: app.cookie.clone(),
             metrics: Arc::clone(&app.metrics),
+            notices: Arc::clone(&app.notices),
             scratch: vec![0; SCRATCH_LEN].into(),
             now: Uptime::now(),
             last_tick: Uptime::now(),
@@ -196,6 +198,7 @@ struct Gatehouse {
     trusted_proxies: TrustedProxies,
     cookie: RefreshCookie,
     metrics: Arc<Metrics>,
+    notices: Arc<Notices>,
     scratch: Box<[u8]>,
     now: Uptime,
     last_tick: Uptime,
@@ -314,6 +317,9 @@ impl Gatehouse {
                 address: self.trusted_proxies.client_of(client.peer, request.forwarded_for),
                 is_forwarded: request.is_forwarded,
             };
+            if request.is_forwarded && !self.trusted_proxies.contain(client.peer) {
+                self.notices.tell(Notice::UnlistedProxy(client.peer));
+            }
             let ticket = Ticket { place, serial: client.serial, is_head: request.method == "HEAD" };
             let lane = &mut self.lanes[api::lane_of(request.method, request.target) as usize];
             let write = |out: &mut Vec<u8>| forward::write(&request, sender, &self.cookie, out);

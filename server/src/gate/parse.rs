@@ -25,7 +25,7 @@ const METHOD_LEN_MAX: usize = 20;
 /// The fields that are passed on as they are, in lower case. One that is there twice is refused.
 ///
 /// What is not listed here, nor read by the gate itself, stops here: hop-by-hop fields, encodings, other cookies.
-pub const PASSED_ON: [&str; 9] = [
+pub const PASSED_ON: [&str; 10] = [
     "host",
     "authorization",
     "content-type",
@@ -34,6 +34,7 @@ pub const PASSED_ON: [&str; 9] = [
     "sec-fetch-site",
     "sec-fetch-mode",
     "sec-fetch-dest",
+    "if-none-match",
     "user-agent",
 ];
 const HOST: usize = 0;

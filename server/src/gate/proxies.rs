@@ -21,6 +21,11 @@ impl TrustedProxies {
         text.split(',').map(|entry| network(entry.trim())).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether `address` is one of them.
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

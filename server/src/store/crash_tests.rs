@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::StorageBackend;
 
 use super::*;
-use crate::command::{self, SignIn};
+use crate::command::{self, SignIn, Verified};
 use crate::session::{Policy, Presented, Session, SessionId};
 use crate::user::{Name, PasswordHash, Role, User, UserId};
 
@@ -249,7 +249,7 @@ impl Run {
             Request::SignIn(id) => {
                 let sign_in = SignIn {
                     user: ALICE,
-                    verified: PasswordHash("hash".to_owned()),
+                    verified: Verified { hash: PasswordHash("hash".to_owned()), epoch: 0 },
                     upgraded: None,
                     replaces: None,
                     id,
@@ -259,7 +259,7 @@ impl Run {
                 };
                 let opened =
                     self.store.write(move |writes| command::sign_in(writes, &sign_in, now, &POLICY))?;
-                assert!(opened.is_some());
+                assert!(opened.is_ok());
             }
             Request::Refresh(id, generation) => {
                 let presented = Presented { generation, retry_key: None, signing_kid: 1 };

@@ -153,14 +153,14 @@ export function usersView(page) {
     managing.addEventListener("close", () => session.user && attempt(closed), { once: true });
   }
 
-  function showLink(name, { code, expires }) {
+  function showLink(name, { link, expires }) {
     const until = moment(expires, true);
     element("linking-text").replaceChildren(
       `With this link ${name} chooses a password. It works once, until `,
       until,
       ", and is shown only now.",
     );
-    element("link").value = `${location.origin}/#reset=${code}`;
+    element("link").value = link;
     element("linking").showModal();
     element("link").select();
   }

@@ -10,6 +10,9 @@ use crate::audit::Log;
 use crate::problem::Problem;
 use crate::user::Role;
 
+/// Numbers above are none of an entry: programs whose numbers are floating point do not tell them apart.
+const ENTRY_NUMBER_MAX: u64 = (1 << 53) - 1;
+
 /// `GET /api/admin/audit`
 pub(in super::super) fn list(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     #[derive(Serialize)]
@@ -24,8 +27,9 @@ pub(in super::super) fn list(app: &App, request: &Request<'_>) -> Result<Answer,
         Some("refusals") => Log::Refusals,
         Some(_) => return Err(Problem::bad_request("the logs are main and refusals")),
     };
+    let entry = |text: &str| number(text).filter(|number| *number <= ENTRY_NUMBER_MAX);
     let before =
-        before.map(|text| number(&text).ok_or(Problem::bad_request("before is the number of an entry")));
+        before.map(|text| entry(&text).ok_or(Problem::bad_request("before is the number of an entry")));
     let (before, limit) = (before.transpose()?, page_len(limit)? as u64);
     let page = app.store.read(|reads| {
         let (oldest, next) = (reads.oldest(log)?, reads.end_of(log)?.next);

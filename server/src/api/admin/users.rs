@@ -1,5 +1,6 @@
 //! Users: list, search, add, change, delete, and one-time codes for those who lost their password.
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};
 
 use super::super::outcome::Answer;
@@ -25,13 +26,24 @@ pub(in super::super) fn list(app: &App, request: &Request<'_>) -> Result<Answer,
     let now = app.authenticate_as(Role::Admin, request)?.now;
     let [search, after, limit] = request.parameters(["search", "after", "limit"])?;
     let part = search.map(|part| folded(&part)).unwrap_or_default();
-    let (after, limit) = (after.unwrap_or_default(), page_len(limit)?);
+    let after = after.map(|cursor| name_at(&cursor)).transpose()?.unwrap_or_default();
+    let limit = page_len(limit)?;
     let page = app.store.read(|reads| {
         let UsersPage { users, next } = reads.users_after(&after, &part, limit)?;
         let rows = users.into_iter().map(|(id, user)| UserRow::read(reads, id, user, now));
-        Ok(Page { users: rows.collect::<Result<_, _>>()?, next })
+        Ok(Page { users: rows.collect::<Result<_, _>>()?, next: next.map(|name| cursor_at(&name)) })
     })?;
     Ok(Response::json(&page).into())
+}
+
+/// Where a page ends: a name, as nobody would type it, so that what is no cursor is refused.
+fn cursor_at(name: &str) -> String {
+    Base64UrlUnpadded::encode_string(name.as_bytes())
+}
+
+fn name_at(cursor: &str) -> Result<String, Problem> {
+    let name = Base64UrlUnpadded::decode_vec(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    name.filter(|name| !name.is_empty()).ok_or(Problem::bad_request("after is the `next` of a page"))
 }
 
 /// `GET /api/admin/users/{id}`
@@ -80,11 +92,11 @@ pub(in super::super) fn add(app: &App, request: &Request<'_>) -> Result<Answer, 
         #[serde(flatten)]
         user: UserRow,
         #[serde(skip_serializing_if = "Option::is_none")]
-        reset: Option<ResetCode>,
+        reset: Option<ResetLink>,
     }
     let actor = administrator(app, request)?;
     let body: NewUserBody = request.json()?;
-    let name: Name = body.username.parse()?;
+    let name = Name::chosen(&body.username)?;
     let has_password = body.password.is_some();
     let password_hash = match &body.password {
         Some(password) => app.new_hash(&name, password)?,
@@ -107,8 +119,17 @@ pub(in super::super) fn add(app: &App, request: &Request<'_>) -> Result<Answer, 
     ))
 }
 
-fn issue(app: &App, id: UserId, user: &User, era: Era) -> ResetCode {
-    ResetCode::issue(&app.keys.current(), era, id, user, app.clock.now())
+/// A one-time code, and where the page takes it: under the public URL, whatever the administrator's browser calls us.
+#[derive(Serialize)]
+struct ResetLink {
+    #[serde(flatten)]
+    code: ResetCode,
+    link: String,
+}
+
+fn issue(app: &App, id: UserId, user: &User, era: Era) -> ResetLink {
+    let code = ResetCode::issue(&app.keys.current(), era, id, user, app.clock.now());
+    ResetLink { link: format!("{}/#reset={}", app.public_url, code.code), code }
 }
 
 /// The hash of a password that nobody will ever know.
