@@ -11,9 +11,14 @@ use latchkey_tests::server::{Server, Setup, Tokens, printed};
 const SERVER: &str = env!("CARGO_BIN_EXE_server-under-test");
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
+/// A Python with PyJWT.
+fn python() -> String {
+    std::env::var("LATCHKEY_TEST_PYTHON").unwrap_or("python3".to_owned())
+}
+
 /// Whether libfaketime and PyJWT are there, which has to be so in CI.
 fn can_fake() -> bool {
-    let has_jwt = Command::new("python3").args(["-c", "import jwt"]).output();
+    let has_jwt = Command::new(python()).args(["-c", "import jwt"]).output();
     let is_there = Path::new(LIBRARY).exists() && has_jwt.is_ok_and(|output| output.status.success());
     assert!(is_there || std::env::var_os("CI").is_none(), "libfaketime and PyJWT are needed in CI");
     if !is_there {
@@ -67,7 +72,7 @@ impl Faked {
             claims = jwt.decode(sys.argv[2], secret, algorithms=['HS256'], audience=sys.argv[3])\n\
             assert claims['exp'] - claims['iat'] <= 601, claims\n";
         let arguments = ["-c", script, secret.trim(), &tokens.access, &self.server.url()];
-        printed(&Command::new("python3").args(arguments).output().unwrap());
+        printed(&Command::new(python()).args(arguments).output().unwrap());
     }
 }
 
