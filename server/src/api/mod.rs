@@ -287,14 +287,21 @@ impl App {
             origin: request.field("origin")?,
             host: request.field("host")?,
         };
-        self.look_at_origin(from);
+        self.look_at_origin(request, from);
         Ok(site::is_from_own_site(from, &self.public_url, &self.allowed_origins))
     }
 
-    /// Notices when a browser knows us by another origin than we do.
-    fn look_at_origin(&self, from: site::Provenance<'_>) {
+    /// Notices when a browser knows us by another origin than we do, and when a proxy hides that it is one: we speak no
+    /// TLS, so what a page over https sends comes through one.
+    fn look_at_origin(&self, request: &Request<'_>, from: site::Provenance<'_>) {
         let (Some("same-origin"), Some(origin)) = (from.sec_fetch_site, from.origin) else { return };
-        if origin == self.public_url.as_str() || site::is_loopback_origin_of(origin, from.host) {
+        if origin == self.public_url.as_str() {
+            if self.public_url.is_https() && !request.is_forwarded {
+                self.notices.tell(Notice::SilentProxy(request.client));
+            }
+            return;
+        }
+        if site::is_loopback_origin_of(origin, from.host) {
             return;
         }
         // What is no origin is not repeated.
