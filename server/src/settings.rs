@@ -246,9 +246,12 @@ impl Given {
     fn add(&mut self, name: &str, value: String, source: Source) -> Result<(), SettingError> {
         let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
             let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
-            let meant = meant_by(name).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            let advice = match meant_by(name) {
+                Some(meant) => format!("did you mean {meant}? Correct or remove it"),
+                None => "correct or remove it".to_owned(),
+            };
             return Err(SettingError(format!(
-                "{} is no setting of latchkey{}{meant}; correct or remove it. The settings are {}",
+                "{} is no setting of latchkey{}; {advice}. The settings are {}",
                 source.text,
                 source.place(),
                 names.join(", ")
