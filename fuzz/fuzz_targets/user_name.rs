@@ -12,6 +12,8 @@ fuzz_target!(|text: &str| {
     assert_eq!(name.as_str().parse::<Name>().as_ref(), Ok(&name));
     let folded: Name = name.folded().parse().expect("the folded form of a name is a name");
     assert_eq!(folded.folded(), name.folded());
+    // A new name meets more rules, and is the same one.
+    assert!(Name::chosen(text).is_ok_and(|chosen| chosen == name) || Name::chosen(text).is_err());
     if let (true, Ok(shouted)) = (text.is_ascii(), text.to_ascii_uppercase().parse::<Name>()) {
         assert_eq!(shouted.folded(), name.folded());
     }

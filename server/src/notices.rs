@@ -16,6 +16,8 @@ const PAUSE_MS: u64 = 3_600_000;
 pub enum Notice<'a> {
     /// It came through a proxy at this address, which is not listed.
     UnlistedProxy(IpAddr),
+    /// It came from a page of ours over https, so through a proxy, which is at this address and does not say for whom.
+    SilentProxy(IpAddr),
     /// A browser sent it from a page of ours that it knows by this origin, and the public URL is the other.
     OtherOrigin(&'a PublicUrl, &'a PublicUrl),
     /// A page of this listed origin signs in, which to the browser is of another site: it keeps no cookie of ours.
@@ -23,13 +25,14 @@ pub enum Notice<'a> {
 }
 
 impl Notice<'_> {
-    const KINDS: usize = 3;
+    const KINDS: usize = 4;
 
     const fn kind(&self) -> usize {
         match self {
             Self::UnlistedProxy(_) => 0,
             Self::OtherOrigin(..) => 1,
             Self::LostCookie(_) => 2,
+            Self::SilentProxy(_) => 3,
         }
     }
 }
@@ -42,6 +45,12 @@ impl fmt::Display for Notice<'_> {
                 "a request came through a proxy at {proxy}, which is not in LATCHKEY_TRUSTED_PROXIES: all of its \
                  clients count as one address, and 20 log-ins that fail make all of them wait; if the proxy is yours, \
                  add its address"
+            ),
+            Self::SilentProxy(proxy) => write!(
+                f,
+                "a request came through a proxy at {proxy}, which does not say for whom: all of its clients count as one \
+                 address, and 20 log-ins that fail make all of them wait; have it send X-Forwarded-For, and list it in \
+                 LATCHKEY_TRUSTED_PROXIES"
             ),
             Self::OtherOrigin(seen, public_url) => {
                 let lacks = if seen.is_https() && !public_url.is_https() {

@@ -4,6 +4,9 @@
 
 mod dotenv;
 mod orchestrator;
+#[cfg(test)]
+mod tests;
+mod values;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,7 +24,8 @@ use crate::hasher::Profile;
 use crate::keys;
 use crate::password::{PASSWORD_CHARS_MIN, PASSWORD_CHARS_MIN_RANGE};
 use crate::session::Policy;
-use crate::site::{PublicUrl, PublicUrlError};
+use crate::site::PublicUrl;
+use values::{cores, listen_address, log_level, networks, origins, profile, token_text, yes_or_no};
 
 /// What every variable of ours starts with.
 const PREFIX: &str = "LATCHKEY_";
@@ -159,10 +163,29 @@ pub struct InForce {
     pub findings: Vec<Finding>,
 }
 
+/// Where a value was given.
+#[derive(Debug)]
+struct Source {
+    text: String,
+    line: Option<usize>,
+}
+
+impl Source {
+    fn place(&self) -> String {
+        self.line.map(|line| format!(" (line {line})")).unwrap_or_default()
+    }
+}
+
+impl From<String> for Source {
+    fn from(text: String) -> Self {
+        Self { text, line: None }
+    }
+}
+
 /// Values that were given, and where: a flag, the environment, or the `.env` file.
 #[derive(Debug, Default)]
 pub struct Given {
-    values: BTreeMap<&'static str, (String, String)>,
+    values: BTreeMap<&'static str, (String, Source)>,
     /// Variables that begin like ours and are an orchestrator's.
     ignored: Vec<String>,
     /// The value of `PORT`, by which some platforms say where to listen.
@@ -189,7 +212,7 @@ impl Given {
                     setting.flag()
                 )));
             }
-            given.add(name, value, &format!("--{}", setting.flag()))?;
+            given.add(name, value, Source::from(format!("--{}", setting.flag())))?;
         }
         for (name, value) in environment {
             let Some(name) = name.to_str() else { continue };
@@ -208,29 +231,35 @@ impl Given {
             let value = value
                 .into_string()
                 .map_err(|_| SettingError(format!("the environment variable {name} is not UTF-8")))?;
-            given.add(name, value, name)?;
+            given.add(name, value, Source::from(name.to_owned()))?;
         }
         let file = dotenv.display();
         let lines = dotenv::read(dotenv).map_err(|error| SettingError(format!("{file}: {error}")))?;
         for dotenv::Line { number, name, value } in lines {
-            given.add(&name, value, &format!("{name} in {file}, line {number},"))?;
+            let source = Source { text: format!("{name} in {file}"), line: Some(number) };
+            given.add(&name, value, source)?;
         }
         given.ignored.sort_unstable();
         Ok(given)
     }
 
-    fn add(&mut self, name: &str, value: String, source: &str) -> Result<(), SettingError> {
+    fn add(&mut self, name: &str, value: String, source: Source) -> Result<(), SettingError> {
         let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
             let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
-            let meant = meant_by(name).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            let advice = match meant_by(name) {
+                Some(meant) => format!("did you mean {meant}? Correct or remove it"),
+                None => "correct or remove it".to_owned(),
+            };
             return Err(SettingError(format!(
-                "{source} is no setting of latchkey{meant}; correct or remove it. The settings are {}",
+                "{} is no setting of latchkey{}; {advice}. The settings are {}",
+                source.text,
+                source.place(),
                 names.join(", ")
             )));
         };
         // An empty variable is how shells and container files say "not set".
         if !value.is_empty() {
-            self.values.entry(setting.name).or_insert((value, source.to_owned()));
+            self.values.entry(setting.name).or_insert((value, source));
         }
         Ok(())
     }
@@ -280,7 +309,7 @@ impl Given {
     /// Each setting with the value in force and where it came from, for `check`.
     pub fn report(&self) -> impl Iterator<Item = (&'static Setting, &str, &str)> {
         SETTINGS.iter().map(|setting| match self.values.get(setting.name) {
-            Some((value, source)) => (setting, value.as_str(), source.as_str()),
+            Some((value, source)) => (setting, value.as_str(), source.text.as_str()),
             None => (setting, setting.default, "default"),
         })
     }
@@ -320,7 +349,9 @@ impl Given {
         let Some((value, source)) = self.values.get(name) else { return Ok(None) };
         match parse(value) {
             Ok(parsed) => Ok(Some(parsed)),
-            Err(reason) => Err(SettingError(format!("{source} is `{value}`: {reason}"))),
+            Err(reason) => {
+                Err(SettingError(format!("{} is `{value}`{}: {reason}", source.text, source.place())))
+            }
         }
     }
 
@@ -354,70 +385,6 @@ fn meant_by(name: &str) -> Option<&'static str> {
     (likeness >= LIKENESS_MIN).then_some(name)
 }
 
-/// Listening where others can reach us takes an https public URL: that is how the administrator says that a proxy
-/// terminates TLS. Or it takes a word that clear text is wanted.
-fn listen_address(text: &str, off_loopback: bool) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| "it has to be an IP address and a port, such as 127.0.0.1:8080".to_owned())?;
-    if !address.ip().is_loopback() && !off_loopback {
-        return Err(
-            "off loopback, passwords would travel in clear text; put a reverse proxy that terminates TLS in front, \
-             and set LATCHKEY_PUBLIC_URL to the https:// address it has, or, for development, say \
-             LATCHKEY_ALLOW_PLAIN_HTTP=yes"
-                .to_owned(),
-        );
-    }
-    Ok(address)
-}
-
-fn networks(text: &str) -> Result<TrustedProxies, String> {
-    TrustedProxies::parse(text).map_err(|entry| format!("`{entry}` is neither an address nor a network"))
-}
-
-fn token_text(text: &str) -> Result<String, String> {
-    if text.len() > TOKEN_TEXT_LEN_MAX {
-        return Err(format!("it has more than {TOKEN_TEXT_LEN_MAX} bytes"));
-    }
-    Ok(text.to_owned())
-}
-
-fn origins(
-    text: &str,
-    read_url: impl Fn(&str) -> Result<PublicUrl, PublicUrlError>,
-) -> Result<Vec<String>, String> {
-    text.split(',')
-        .map(|origin| match read_url(origin.trim()) {
-            Ok(url) => Ok(url.as_str().to_owned()),
-            Err(error) => Err(format!("`{}` is no origin: {error}", origin.trim())),
-        })
-        .collect()
-}
-
-fn yes_or_no(text: &str) -> Result<bool, String> {
-    match text {
-        "yes" => Ok(true),
-        "no" => Ok(false),
-        _ => Err("it has to be `yes` or `no`".to_owned()),
-    }
-}
-
-fn log_level(text: &str) -> Result<LevelFilter, String> {
-    text.parse().map_err(|_| "it has to be error, warn, info, debug, trace or off".to_owned())
-}
-
-fn profile(text: &str) -> Result<Profile, String> {
-    match text {
-        "standard" => Ok(Profile::Standard),
-        "low-memory" => Ok(Profile::LowMemory),
-        _ => Err("it has to be `standard` or `low-memory`".to_owned()),
-    }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(64))
-}
-
 /// What is wrong with the settings, and what to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SettingError(String);
@@ -429,164 +396,3 @@ impl fmt::Display for SettingError {
 }
 
 impl std::error::Error for SettingError {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn given(environment: &[(&str, &str)], dotenv: &str) -> Result<Given, SettingError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(".env");
-        std::fs::write(&path, dotenv).unwrap();
-        let flags = [(GRACE, "5".to_owned())];
-        let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
-        Given::gather(flags, environment, &path)
-    }
-
-    fn refusal(name: &str, value: &str) -> String {
-        let given = given(&[(name, value)], "");
-        given.and_then(|given| given.resolve().map(drop)).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn flags_win_over_variables_and_variables_over_the_file() {
-        let environment =
-            [("LATCHKEY_GRACE_SECS", "6"), ("LATCHKEY_ACCESS_TTL_SECS", "7"), ("PATH", "ignored")];
-        let dotenv = "LATCHKEY_GRACE_SECS=8\nLATCHKEY_ACCESS_TTL_SECS=9\nLATCHKEY_ISSUER='me'\nOTHER=x\n";
-        let settings = given(&environment, dotenv).unwrap().resolve().unwrap();
-        assert_eq!(settings.policy.grace_secs, 5);
-        assert_eq!(settings.access_ttl_secs, 7);
-        assert_eq!(settings.issuer.as_deref(), Some("me"));
-    }
-
-    #[test]
-    fn with_nothing_given_the_table_tells_the_defaults() {
-        let given = Given::gather([], [], Path::new("/nowhere/.env")).unwrap();
-        let settings = given.resolve().unwrap();
-        let table = |name| given.report().find(|(setting, ..)| setting.name == name).unwrap().1.to_owned();
-        assert_eq!(settings.data, Path::new(&table(DATA)));
-        assert_eq!(settings.listen.to_string(), table(LISTEN));
-        assert_eq!(settings.access_ttl_secs.to_string(), table(ACCESS_TTL));
-        assert_eq!(settings.policy.grace_secs.to_string(), table(GRACE));
-        assert_eq!(settings.policy.inactivity_secs.to_string(), table(INACTIVITY));
-        assert_eq!(settings.policy.lifetime_secs.to_string(), table(LIFETIME));
-        assert_eq!(settings.password_chars_min.to_string(), table(PASSWORD_MIN_CHARS));
-    }
-
-    #[test]
-    fn the_ends_of_a_range_are_in_it_and_their_neighbours_are_not() {
-        for good in ["1", "86400"] {
-            assert!(given(&[(ACCESS_TTL, good)], "").unwrap().resolve().is_ok(), "{good}");
-        }
-        for bad in ["0", "86401", "-1", "ten", "1.5", " 1"] {
-            assert!(refusal(ACCESS_TTL, bad).contains("a whole number from 1 to 86400"), "{bad}");
-        }
-        assert!(refusal(ARGON2_SLOTS, "65").contains("from 1 to 64"));
-        assert!(refusal(PASSWORD_MIN_CHARS, "7").contains("from 8 to 64"));
-    }
-
-    #[test]
-    fn an_unknown_name_is_refused_wherever_it_stands() {
-        assert!(refusal("LATCHKEY_GRACE", "1").contains("LATCHKEY_GRACE is no setting"));
-        let error = given(&[], "LATCHKEY_PORT=80\n").unwrap_err().to_string();
-        assert!(error.contains("LATCHKEY_PORT in ") && error.contains("LATCHKEY_LISTEN"), "{error}");
-    }
-
-    #[test]
-    fn an_empty_variable_is_not_set() {
-        let settings = given(&[(ACCESS_TTL, "")], "LATCHKEY_ACCESS_TTL_SECS=9").unwrap().resolve().unwrap();
-        assert_eq!(settings.access_ttl_secs, 9);
-    }
-
-    #[test]
-    fn addresses_off_loopback_and_plain_http_urls_are_refused_with_advice() {
-        assert!(refusal(LISTEN, "0.0.0.0:8080").contains("clear text"));
-        let behind_a_proxy = [(LISTEN, "0.0.0.0:8080"), (PUBLIC_URL, "https://auth.example.com")];
-        assert!(given(&behind_a_proxy, "").unwrap().resolve().is_ok());
-        assert!(refusal(LISTEN, "8080").contains("an IP address and a port"));
-        assert!(refusal(PUBLIC_URL, "http://auth.example.com").contains("https://"));
-        assert!(
-            refusal(ALLOWED_ORIGINS, "https://a.example, b.example").contains("`b.example` is no origin")
-        );
-        assert!(refusal(ARGON2_PROFILE, "fast").contains("`low-memory`"));
-        assert!(refusal(ISSUER, &"x".repeat(256)).contains("255 bytes"));
-    }
-
-    #[test]
-    fn an_empty_flag_and_a_doubled_line_are_refused() {
-        let empty = Given::gather([(DATA, String::new())], [], Path::new("/nowhere/.env")).unwrap_err();
-        assert!(empty.to_string().contains("--data is empty"));
-        let doubled = given(&[], "LATCHKEY_ISSUER=a\nLATCHKEY_ISSUER=b\n").unwrap_err();
-        assert!(doubled.to_string().contains("line 2, LATCHKEY_ISSUER: it stands twice"), "{doubled}");
-    }
-
-    #[test]
-    fn a_broken_line_of_ours_is_refused_with_its_place() {
-        let error = given(&[], "OTHER\nLATCHKEY_ISSUER\n").unwrap_err().to_string();
-        assert!(error.contains(".env: line 2, LATCHKEY_ISSUER: there is no ="), "{error}");
-        let error = given(&[], "\nLATCHKEY_GRACE_SECS=99").unwrap();
-        assert_eq!(error.resolve().map(drop), Ok(()), "the flag wins");
-    }
-
-    #[test]
-    fn what_an_orchestrator_sets_is_ignored_and_what_a_person_misspelt_is_not() {
-        let environment = [
-            ("LATCHKEY_PORT", "tcp://10.96.7.1:8080"),
-            ("LATCHKEY_SERVICE_HOST", "10.96.7.1"),
-            ("LATCHKEY_ISSUER", "me"),
-        ];
-        let ours = given(&environment, "").unwrap();
-        assert_eq!(ours.ignored(), ["LATCHKEY_PORT", "LATCHKEY_SERVICE_HOST"]);
-        assert_eq!(ours.resolve().unwrap().issuer.as_deref(), Some("me"));
-        assert!(given(&[], "LATCHKEY_SERVICE_HOST=10.96.7.1").is_err(), "no orchestrator writes a file");
-        for (name, meant) in [
-            ("LATCHKEY_GRACE", "LATCHKEY_GRACE_SECS"),
-            ("LATCHKEY_PORT", "LATCHKEY_LISTEN"),
-            ("LATCHKEY_TRUSTED_PROXY", "LATCHKEY_TRUSTED_PROXIES"),
-            ("LATCHKEY_ISSUR", "LATCHKEY_ISSUER"),
-            ("LATCHKEY_PUBLICURL", "LATCHKEY_PUBLIC_URL"),
-        ] {
-            let error = refusal(name, "8080");
-            assert!(
-                error.contains(&format!("{name} is no setting of latchkey; did you mean {meant}?")),
-                "{error}"
-            );
-        }
-        assert!(!refusal("LATCHKEY_XYZZY", "1").contains("did you mean"));
-    }
-
-    #[test]
-    fn plain_http_off_loopback_has_to_be_asked_for() {
-        let plain = [(ALLOW_PLAIN_HTTP, "yes"), (LISTEN, "0.0.0.0:8080")];
-        assert!(given(&plain, "").unwrap().resolve().unwrap().allow_plain_http);
-        let named = [
-            (ALLOW_PLAIN_HTTP, "yes"),
-            (PUBLIC_URL, "http://dev.example:8080"),
-            (ALLOWED_ORIGINS, "http://app.example"),
-        ];
-        let settings = given(&named, "").unwrap().resolve().unwrap();
-        assert_eq!(settings.public_url.unwrap().as_str(), "http://dev.example:8080");
-        assert_eq!(settings.allowed_origins, ["http://app.example"]);
-        assert!(refusal(LISTEN, "0.0.0.0:8080").contains("LATCHKEY_ALLOW_PLAIN_HTTP=yes"));
-        assert!(refusal(PUBLIC_URL, "http://dev.example:8080").contains("LATCHKEY_ALLOW_PLAIN_HTTP=yes"));
-        assert!(refusal(ALLOWED_ORIGINS, "http://app.example").contains("http:// is for loopback"));
-        for word in ["true", "1", "Yes", "on"] {
-            assert!(refusal(ALLOW_PLAIN_HTTP, word).contains("`yes` or `no`"), "{word}");
-        }
-    }
-
-    #[test]
-    fn a_port_of_the_platform_is_heard_of_unless_something_says_where_to_listen() {
-        let asked = given(&[("PORT", "5000")], "").unwrap();
-        assert_eq!(asked.unheard_port(), Some("5000"));
-        let answered = given(&[("PORT", "5000"), (LISTEN, "127.0.0.1:5000")], "").unwrap();
-        assert_eq!(answered.unheard_port(), None);
-    }
-
-    #[test]
-    fn the_log_level_is_a_setting() {
-        let settings = given(&[(LOG_LEVEL, "debug")], "").unwrap().resolve().unwrap();
-        assert_eq!(settings.log_level, Some(LevelFilter::Debug));
-        assert!(refusal(LOG_LEVEL, "verbose").contains("error, warn, info, debug, trace or off"));
-    }
-}

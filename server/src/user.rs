@@ -124,6 +124,10 @@ impl Name {
     /// [`NameError`] says what is wrong.
     pub fn chosen(typed: &str) -> Result<Self, NameError> {
         let name: Self = typed.parse()?;
+        // Left out when a name is looked up; whoever chooses one is told, and sees what it will be.
+        if typed.trim() != typed {
+            return Err(NameError::SpaceAtTheEnds);
+        }
         if name.shown.chars().any(is_invisible) {
             return Err(NameError::Invisible);
         }
@@ -146,6 +150,14 @@ impl Name {
     pub fn folded(&self) -> &str {
         &self.folded
     }
+}
+
+/// A name as a terminal may show it: what shows nothing, or would turn the text around, by its number.
+pub fn visible(name: &str) -> String {
+    let shown = |c: char| {
+        if is_invisible(c) || c.is_control() { c.escape_unicode().to_string() } else { c.to_string() }
+    };
+    name.chars().map(shown).collect()
 }
 
 /// A name, or a part of one, as names are compared: NFC, case-folded, NFC again.
@@ -213,6 +225,8 @@ pub enum NameError {
     TooLong,
     /// It holds a control character.
     ControlCharacter,
+    /// It starts or ends with white space.
+    SpaceAtTheEnds,
     /// It holds a character that shows nothing, or that changes how others are shown.
     Invisible,
     /// It holds two spaces in a row, or white space that is no plain space.
@@ -227,6 +241,7 @@ impl fmt::Display for NameError {
             Self::Empty => "the user name is empty",
             Self::TooLong => "the user name is longer than 64 bytes",
             Self::ControlCharacter => "the user name holds a control character",
+            Self::SpaceAtTheEnds => "the user name starts or ends with white space",
             Self::Invisible => "the user name holds an invisible character",
             Self::Spacing => "the user name holds two spaces in a row, or white space that is no plain space",
             Self::LeadingMark => "the user name starts with a combining mark",
@@ -323,10 +338,10 @@ mod tests {
     }
 
     #[test]
-    fn white_space_at_the_ends_of_a_name_is_left_out() {
+    fn white_space_at_the_ends_of_a_name_is_left_out_and_no_new_name_has_it() {
         for typed in ["alice ", " alice", "alice\n", "\u{a0}alice\u{3000}", "\talice  "] {
             assert_eq!(typed.parse::<Name>().unwrap().as_str(), "alice", "{typed:?}");
-            assert_eq!(Name::chosen(typed).unwrap().as_str(), "alice", "{typed:?}");
+            assert_eq!(Name::chosen(typed), Err(NameError::SpaceAtTheEnds), "{typed:?}");
         }
         let longest = format!("{} ", "x".repeat(64));
         assert!(longest.parse::<Name>().is_ok());
@@ -362,6 +377,11 @@ mod tests {
         }
         assert_eq!(Name::chosen("\u{301}alice"), Err(NameError::LeadingMark));
         assert!(Name::chosen("a\u{301}lice").is_ok());
+    }
+
+    #[test]
+    fn a_terminal_shows_what_a_name_hides() {
+        assert_eq!(visible("\u{202e}al\u{200b}ice Zo\u{eb}"), "\\u{202e}al\\u{200b}ice Zo\u{eb}");
     }
 
     #[test]

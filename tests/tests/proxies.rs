@@ -275,6 +275,32 @@ fn whoever_forgets_to_list_nginx_is_told_at_start_and_by_the_first_request() {
     assert!(stack.server.log().contains(seen), "another one is listed");
 }
 
+/// What nginx does unless it is told otherwise.
+#[test]
+fn whoever_forgets_that_nginx_has_to_say_for_whom_it_asks_is_told_by_the_first_log_in() {
+    if !is_there("nginx") {
+        return;
+    }
+    let https = |setup: Setup, _| {
+        setup.with("PUBLIC_URL", "https://auth.example.com").with("TRUSTED_PROXIES", "127.0.0.1")
+    };
+    let seen = "came through a proxy at 127.0.0.1, which does not say for whom";
+    let log_in = || {
+        let request = Request::login("alice", PASSWORD).field("Sec-Fetch-Site", "same-origin");
+        request.field("Origin", "https://auth.example.com")
+    };
+    let silent = |example: String, folder: &Path| {
+        nginx(example.replace("proxy_set_header X-Forwarded-For $remote_addr;", ""), folder)
+    };
+    let stack = Stack::start_with("nginx.conf", https, silent);
+    assert_eq!(log_in().send(stack.latchkey).status, 200);
+    assert!(stack.server.log().contains(seen), "{}", stack.server.log());
+
+    let stack = Stack::start_with("nginx.conf", https, nginx);
+    assert_eq!(log_in().send(stack.latchkey).status, 200);
+    assert!(!stack.server.log().contains("WARN"), "{}", stack.server.log());
+}
+
 #[test]
 fn a_proxy_that_is_listed_is_nothing_to_tell() {
     if !is_there("nginx") {

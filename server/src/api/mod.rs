@@ -1,6 +1,7 @@
 //! The HTTP API without HTTP's bytes: a request in, a response out, and which handler answers which path.
 
 mod admin;
+mod attempt;
 mod auth;
 mod guard;
 #[cfg(test)]
@@ -169,6 +170,17 @@ fn page(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     }
 }
 
+/// The refusal of a request from another site, told to the log: with the origin, if it is one, because an administrator
+/// may want to list it.
+fn cross_site(request: &Request<'_>) -> Problem {
+    let origin =
+        request.field("origin").ok().flatten().and_then(|origin| PublicUrl::parse_also_plain(origin).ok());
+    let page =
+        origin.map_or_else(|| "a page of another site".to_owned(), |origin| format!("a page of {origin}"));
+    log::info!("{}: {page} refused, from {}", request.id, request.client);
+    Code::CrossSite.into()
+}
+
 /// What answers for each script of the page.
 const SCRIPT: &[(Method, Lane, Handler)] = &[(Method::Get, Lane::Reads, |_, request| {
     let script = web::script(request.path).ok_or(Code::NotFound)?;
@@ -252,8 +264,7 @@ impl App {
             return Err(Problem { allow: Some(method_list(methods())), ..Code::MethodNotAllowed.into() });
         };
         if method != Method::Get && !self.is_from_own_site(request)? {
-            log::info!("{}: cross-site request refused, from {}", request.id, request.client);
-            return Err(Code::CrossSite.into());
+            return Err(cross_site(request));
         }
         match handler {
             Answering::Ours(handler) => handler(self, request),
@@ -276,14 +287,21 @@ impl App {
             origin: request.field("origin")?,
             host: request.field("host")?,
         };
-        self.look_at_origin(from);
+        self.look_at_origin(request, from);
         Ok(site::is_from_own_site(from, &self.public_url, &self.allowed_origins))
     }
 
-    /// Notices when a browser knows us by another origin than we do.
-    fn look_at_origin(&self, from: site::Provenance<'_>) {
+    /// Notices when a browser knows us by another origin than we do, and when a proxy hides that it is one: we speak no
+    /// TLS, so what a page over https sends comes through one.
+    fn look_at_origin(&self, request: &Request<'_>, from: site::Provenance<'_>) {
         let (Some("same-origin"), Some(origin)) = (from.sec_fetch_site, from.origin) else { return };
-        if origin == self.public_url.as_str() || site::is_loopback_origin_of(origin, from.host) {
+        if origin == self.public_url.as_str() {
+            if self.public_url.is_https() && !request.is_forwarded {
+                self.notices.tell(Notice::SilentProxy(request.client));
+            }
+            return;
+        }
+        if site::is_loopback_origin_of(origin, from.host) {
             return;
         }
         // What is no origin is not repeated.

@@ -12,7 +12,7 @@ use crate::one_time_code::Purpose;
 use crate::password::{Password, Weakness};
 use crate::problem::{Code, Problem};
 use crate::store::Reads;
-use crate::throttle::By;
+use crate::throttle::{Attempt, By};
 use crate::user::{NAME_LEN_MAX, Name, PasswordHash, Role, UserId};
 
 #[derive(Deserialize)]
@@ -26,8 +26,9 @@ struct SetUpBody {
 /// `POST /api/setup`: adds the first administrator, who is signed in with it.
 pub(super) fn set_up(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let body: SetUpBody = request.json()?;
+    let attempt = app.begin(By::Code(request.client), request)?;
     let is_open = !app.store.read(Reads::has_users)?;
-    app.check_code(request, &body.code, is_open.then_some(Purpose::SetUp), None)?;
+    app.check_code(attempt, request, &body.code, is_open.then_some(Purpose::SetUp), None)?;
     let name = Name::chosen(&body.username)?;
     let password_hash = app.new_hash(&name, &body.password)?;
 
@@ -62,12 +63,13 @@ pub(super) fn reset(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
     if typed.len() > NAME_LEN_MAX {
         return Err(Problem::bad_request("the user name is too long"));
     }
+    let attempt = app.begin(By::Code(request.client), request)?;
     let name = typed.parse::<Name>();
     let named = app.look_up(typed, name.as_ref().ok())?.named();
     // Of an unknown user a code is looked at as well, so that the time tells nothing; there is none for id 0.
     let (user, epoch) = named.as_ref().map_or((UserId(0), 0), |(user, record)| (*user, record.auth_epoch));
     let known = named.as_ref().map(|(user, _)| *user);
-    app.check_code(request, &body.code, Some(Purpose::Reset { user, epoch }), known)?;
+    app.check_code(attempt, request, &body.code, Some(Purpose::Reset { user, epoch }), known)?;
     let (Ok(name), Some((id, user))) = (name, named) else { return Err(Code::InvalidCode.into()) };
 
     let password_hash = app.new_hash(&name, &body.new)?;
@@ -89,12 +91,12 @@ impl App {
     /// Refuses a code that is none for `purpose`, or for nothing; `user` is whose it would be.
     fn check_code(
         &self,
+        attempt: Attempt<'_>,
         request: &Request<'_>,
         code: &Password,
         purpose: Option<Purpose>,
         user: Option<UserId>,
     ) -> Result<(), Problem> {
-        let attempt = self.begin(By::Code(request.client), request)?;
         let now = self.clock.now();
         let keys = self.keys.current();
         let era = self.store.read(Reads::era)?;

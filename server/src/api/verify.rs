@@ -44,7 +44,7 @@ impl App {
         let is_navigation =
             request.field("sec-fetch-mode")? == Some("navigate") && request.field("origin")?.is_none();
         if !is_navigation && !self.is_from_own_site(request)? {
-            return Err(Code::CrossSite.into());
+            return Err(super::cross_site(request));
         }
         let token = self.read_refresh_token(token).ok_or(Code::InvalidToken)?;
         let id = SessionId(token.session);

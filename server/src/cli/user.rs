@@ -8,7 +8,7 @@ use super::perform::{perform, perform_each};
 use super::{Failure, prompt, unexpected, utc_time};
 use crate::administration::{Answer, Command, ResetCode, UserRow};
 use crate::settings::Settings;
-use crate::user::{Name, Role};
+use crate::user::{Name, Role, visible};
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
@@ -77,6 +77,7 @@ pub(super) fn run(settings: &Settings, command: UserCommand, form: Form) -> Resu
         UserCommand::Reset { name } => return reset(settings, name, form),
         UserCommand::Delete { name, yes } => return delete(settings, name, yes, form),
         UserCommand::Add { name, role, password_stdin } => {
+            Name::chosen(&name)?;
             let password = new_password(&name, password_stdin)?;
             let done = format!("added {role} {name}");
             (Command::AddUser { name, role, password }, done)
@@ -129,7 +130,7 @@ fn list(settings: &Settings, form: Form) -> Result<(), Failure> {
 fn show(settings: &Settings, name: String, form: Form) -> Result<(), Failure> {
     match perform(settings, Command::ShowUser { name })? {
         Answer::User(user) => form.print(&user, |user| {
-            say!("name      {}", user.name);
+            say!("name      {}", visible(&user.name));
             say!("id        {}", user.id);
             say!("role      {}", user.role);
             say!("state     {}", state(user));
@@ -169,14 +170,14 @@ fn state(user: &UserRow) -> &'static str {
 /// Prints a page of the table; `width` is that of the widest name so far, 0 before the first page.
 fn print_table(users: &[UserRow], width: &mut usize) {
     let is_begun = *width > 0;
-    let widest = users.iter().map(|user| user.name.chars().count()).max().unwrap_or_default();
+    let widest = users.iter().map(|user| visible(&user.name).chars().count()).max().unwrap_or_default();
     *width = widest.max(*width).max(4);
     let width = *width;
     if !is_begun {
         say!("{:width$}  {:5}  {:8}  {:>8}  {:16}", "NAME", "ROLE", "STATE", "SESSIONS", "ID");
     }
     for user in users {
-        let (name, role) = (&user.name, user.role.as_str());
+        let (name, role) = (visible(&user.name), user.role.as_str());
         say!("{name:width$}  {role:5}  {:8}  {:8}  {:16}", state(user), user.sessions, user.id);
     }
 }

@@ -8,10 +8,10 @@
 //!
 //! Whoever has a session of the account where they are should not wait because strangers fail. Were their failures not
 //! counted there, or the account's not asked about, anybody at the same address could see that such a session lives. So
-//! while an account has to wait, everybody gets a [second chance](Attempt::is_second_chance): a few attempts a network
-//! whose answer is the one for having to wait, unless the password is right and a session of the account lives in that
-//! network. A wrong password is answered alike in both cases, after as much work. This module is not even told where
-//! sessions live.
+//! while an account has to wait, everybody gets a [second chance](Attempt::is_second_chance): attempts whose answer is the
+//! one for having to wait, unless the password is right and a session of the account lives in that network. A network
+//! has as few of them for one account as there are free failures, and as few in all. A wrong password is answered alike
+//! in both cases, after as much work. This module is not even told where sessions live.
 
 mod table;
 
@@ -94,8 +94,9 @@ impl Default for Throttle {
 struct Whose {
     /// All of these are asked, and a failure counts in all of them.
     buckets: Vec<Bucket>,
-    /// The one of the account, and the one asked in its place while that one has to wait.
-    account: Option<(Bucket, Bucket)>,
+    /// So is the one of the account. While it has to wait, a failure counts in those of second chances alone.
+    account: Option<Bucket>,
+    second_chance: Vec<Bucket>,
 }
 
 impl Throttle {
@@ -147,26 +148,36 @@ impl Throttle {
 
     /// Whose buckets an attempt counts in: the one place where that is decided.
     fn whose(&self, by: By<'_>) -> Whose {
-        let (address, account) = match by {
-            By::Session(session) => {
-                let session = Bucket { key: self.key(("session", session)), free: FREE_PER_ACCOUNT };
-                return Whose { buckets: vec![session], account: None };
+        let without_name = |buckets| Whose { buckets, account: None, second_chance: Vec::new() };
+        match by {
+            By::Session(session) => without_name(vec![self.account_bucket(("session", session))]),
+            By::Code(address) => {
+                let mut buckets = self.network_buckets("failures", address);
+                buckets.push(self.account_bucket(("code", network_of(address))));
+                without_name(buckets)
             }
-            By::Name(name, address) => (address, Some(name)),
-            By::Code(address) => (address, None),
-        };
-        let network = network_of(address);
-        let mut buckets = vec![Bucket { key: self.key(("network", network)), free: FREE_PER_ADDRESS }];
-        if let Some(site) = site_of(address) {
-            buckets.push(Bucket { key: self.key(("site", site)), free: FREE_PER_SITE });
+            By::Name(name, address) => {
+                let mut second_chance = self.network_buckets("second chances", address);
+                second_chance.push(self.account_bucket(("second chance", name, network_of(address))));
+                Whose {
+                    buckets: self.network_buckets("failures", address),
+                    account: Some(self.account_bucket(("account", name))),
+                    second_chance,
+                }
+            }
         }
-        let of_account = |key| Bucket { key, free: FREE_PER_ACCOUNT };
-        let Some(name) = account else {
-            buckets.push(of_account(self.key(("code", network))));
-            return Whose { buckets, account: None };
-        };
-        let second_chance = of_account(self.key(("second chance", name, network)));
-        Whose { buckets, account: Some((of_account(self.key(("account", name))), second_chance)) }
+    }
+
+    fn account_bucket(&self, key: impl Hash) -> Bucket {
+        Bucket { key: self.key(key), free: FREE_PER_ACCOUNT }
+    }
+
+    /// The bucket of an address's network and, of IPv6, the one of its site.
+    fn network_buckets(&self, of: &str, address: IpAddr) -> Vec<Bucket> {
+        let network = Bucket { key: self.key((of, "network", network_of(address))), free: FREE_PER_ADDRESS };
+        let site = site_of(address);
+        let site = site.map(|site| Bucket { key: self.key((of, "site", site)), free: FREE_PER_SITE });
+        [Some(network), site].into_iter().flatten().collect()
     }
 
     fn key(&self, key: impl Hash) -> u64 {
@@ -224,8 +235,8 @@ impl Attempt<'_> {
         table.fail(&self.whose, self.is_second_chance, now);
         table.settle(&self.whose, self.is_second_chance);
         self.is_settled = true;
-        match &self.whose.account {
-            Some((account, _)) if self.is_second_chance => Err(table.wait_secs(*account, now).max(1)),
+        match self.whose.account {
+            Some(account) if self.is_second_chance => Err(table.wait_secs(account, now).max(1)),
             _ => Ok(()),
         }
     }

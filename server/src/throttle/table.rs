@@ -96,20 +96,21 @@ impl Table {
     }
 
     fn ask(&self, whose: &Whose, now: Uptime) -> Say {
-        let say = |bucket: Bucket| {
-            self.find(bucket.key)
-                .map_or(Say::Go { is_second_chance: false }, |held| held.say(bucket.free, now))
-        };
-        let of_all = whose.buckets.iter().map(|bucket| say(*bucket)).max();
-        let of_all = of_all.unwrap_or(Say::Go { is_second_chance: false });
-        let Some((account, second_chance)) = whose.account else { return of_all };
-        let of_account = match (say(account), say(second_chance)) {
+        let of_all = self.ask_all(&whose.buckets, now);
+        let Some(account) = whose.account else { return of_all };
+        let of_account = match (self.ask_all(&[account], now), self.ask_all(&whose.second_chance, now)) {
             (Say::Wait(_), Say::Go { .. }) => Say::Go { is_second_chance: true },
             (Say::Wait(_), Say::AfterOthers) => Say::AfterOthers,
             (Say::Wait(secs), Say::Wait(more)) => Say::Wait(secs.max(more)),
             (of_account, _) => of_account,
         };
         of_all.max(of_account)
+    }
+
+    fn ask_all(&self, buckets: &[Bucket], now: Uptime) -> Say {
+        let go = Say::Go { is_second_chance: false };
+        let say = |bucket: &Bucket| self.find(bucket.key).map_or(go, |held| held.say(bucket.free, now));
+        buckets.iter().map(say).max().unwrap_or(go)
     }
 
     /// Seconds that a bucket has to wait.
@@ -169,10 +170,7 @@ fn set_of(key: u64) -> std::ops::Range<usize> {
 
 /// The buckets that an attempt counts in.
 fn counting(whose: &Whose, is_second_chance: bool) -> impl Iterator<Item = Bucket> {
-    let (networks, account) = match whose.account {
-        Some((_, second_chance)) if is_second_chance => (&[][..], Some(second_chance)),
-        Some((account, _)) => (&whose.buckets[..], Some(account)),
-        None => (&whose.buckets[..], None),
-    };
-    networks.iter().copied().chain(account)
+    let (buckets, account) =
+        if is_second_chance { (&whose.second_chance, None) } else { (&whose.buckets, whose.account) };
+    buckets.iter().copied().chain(account)
 }

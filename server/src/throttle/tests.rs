@@ -222,6 +222,27 @@ fn while_an_account_has_to_wait_each_network_has_second_chances_that_look_like_t
     assert!(!attempt.is_second_chance(), "and what the second chances were does not matter then");
 }
 
+/// Or a few networks could fill the table, and forget the accounts under attack.
+#[test]
+fn a_network_has_twenty_second_chances_in_all() {
+    let scene = Scene::new();
+    let names: Vec<_> = (0..30).map(|n| format!("name-{n}")).collect();
+    for (number, name) in (0..).zip(&names) {
+        scene.exhaust(|n| By::Name(name, place(1000 + number * 10 + n)));
+        scene.exhaust(|n| By::Name(name, place(5000 + number * 10 + n)));
+    }
+    let mut second_chances = 0;
+    for name in names.iter().cycle().take(300) {
+        if let Ok(attempt) = scene.begin(By::Name(name, place(1))) {
+            assert!(attempt.is_second_chance());
+            assert_eq!(attempt.failed(), Err(1));
+            second_chances += 1;
+        }
+    }
+    assert_eq!(second_chances, FREE_PER_ADDRESS);
+    assert_eq!(scene.fail(By::Name("another", place(1))), Ok(()), "they were no failures of the network's");
+}
+
 #[test]
 fn the_bearer_of_a_session_does_not_wait_for_what_others_did() {
     let scene = Scene::new();
