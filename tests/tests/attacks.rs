@@ -191,12 +191,13 @@ fn refusals_of_the_gate_are_problem_documents_too() {
     let server = Setup::new(SERVER).start();
     for (request, status, code) in [
         ("GET / HTTP/2.0\r\n\r\n", 505, "unsupported_version"),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 411, "length_required"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501, "not_implemented"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4001\r\n", 413, "body_too_large"),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 16385\r\n\r\n", 413, "body_too_large"),
         ("POST / HTTP/1.1\r\nHost: a\r\nExpect: magic\r\n\r\n", 417, "expectation_failed"),
         ("GET / HTTP/1.1\r\n\r\n", 400, "bad_request"),
         (&format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(2048)), 414, "target_too_long"),
-        (&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(8192)), 431, "head_too_large"),
+        (&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(16384)), 431, "head_too_large"),
     ] {
         let answer = exchange(&server, request.as_bytes());
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");

@@ -62,6 +62,11 @@ impl Routes {
         self
     }
 
+    /// The route of a path as the application spells it.
+    pub(super) fn route_of(&self, path: &str) -> Option<&'static str> {
+        self.0.iter().map(|(route, ..)| *route).find(|route| matches(route, path))
+    }
+
     /// The methods of a path and what answers them.
     pub(super) fn of(&self, path: &str) -> impl Iterator<Item = (Method, Handler)> {
         self.0

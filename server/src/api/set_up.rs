@@ -24,6 +24,11 @@ struct SetUpBody {
     password: Password,
 }
 
+/// Refuses a set-up that can be refused without hashing a password.
+pub(super) fn precheck_set_up(_: &App, request: &Request<'_>) -> Result<(), Problem> {
+    request.json::<SetUpBody>().map(|_| ())
+}
+
 /// `POST /api/setup`: adds the first administrator, who is signed in with it.
 pub(super) fn set_up(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let body: SetUpBody = request.json()?;
@@ -56,12 +61,23 @@ struct ResetBody {
     new: Password,
 }
 
-/// `POST /api/auth/reset`: every session of the user ends in the same commit.
-pub(super) fn reset(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+/// Refuses a reset that can be refused without hashing a password.
+pub(super) fn precheck_reset(app: &App, request: &Request<'_>) -> Result<(), Problem> {
+    read_reset(request)?;
+    app.admit(request)
+}
+
+fn read_reset(request: &Request<'_>) -> Result<ResetBody, Problem> {
     let body: ResetBody = request.json()?;
     if body.username.len() > NAME_LEN_MAX {
         return Err(Problem::bad_request("the user name is too long"));
     }
+    Ok(body)
+}
+
+/// `POST /api/auth/reset`: every session of the user ends in the same commit.
+pub(super) fn reset(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    let body = read_reset(request)?;
     app.admit(request)?;
     let name = body.username.parse::<Name>();
     let named = app.look_up(&body.username, name.as_ref().ok())?.named();

@@ -1,17 +1,24 @@
 //! The gate: one thread that owns every client's socket and lets only whole, small, valid requests through to tiny_http.
 //!
 //! tiny_http reads what anybody sends, as slowly as they send it, on a thread of its own for each connection. So it
-//! sits behind private Unix sockets, one server for each lane, and sees the requests that [`parse`] has passed, in
-//! the one spelling of [`forward`], one after another in a few pipes that never close.
+//! sits behind private Unix sockets, one server for each lane, and sees the requests that [`parse`] has passed, in the
+//! one spelling of [`forward`], several in one [`message`], in a few pipes that never close. The answers come back with
+//! the numbers of the requests ([`answer`]), so that none can reach another client.
 
-mod answer;
+pub mod answer;
+pub mod body;
+mod census;
 mod client;
 mod crowd;
 pub mod forward;
 mod lane;
 mod line;
+pub mod message;
 pub mod parse;
 mod proxies;
+mod refusal;
+pub mod response;
+pub mod wiped;
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -32,13 +39,17 @@ use crate::cookie::RefreshCookie;
 use crate::http::Server;
 use crate::metrics::{Count, Metrics};
 use crate::problem::{Code, Problem};
+use answer::Verdict;
+pub(crate) use census::network_of;
 use client::{Over, Phase};
-pub(crate) use crowd::network_of;
 use crowd::{Crowd, Room};
 use forward::Sender;
-use lane::{Capacity, Lane, Ticket};
+use lane::{Capacity, Lane, Taken, Ticket};
+use message::Content;
 use parse::{Parsed, Refusal};
 pub use proxies::TrustedProxies;
+use refusal::Glimpse;
+use wiped::Wiped;
 
 /// How long a stop waits for requests that are being received, answered or sent, in milliseconds.
 const STOP_PATIENCE_MS: u64 = 3_500;
@@ -64,15 +75,20 @@ const ACCEPTS_AT_ONCE: usize = 64;
 /// Bytes read at once.
 const SCRATCH_LEN: usize = 64 << 10;
 
-/// Bytes of unfinished requests kept in all: 1024 at their largest would be three times as many.
+/// Bytes of unfinished requests kept in all: 1024 at their largest would be five times as many.
 const INPUT_LEN_TOTAL_MAX: usize = 8 << 20;
 
-/// Requests in the pipe of reads. More wait at the gate, where networks take turns and who goes away is forgotten: what is
-/// in a pipe is answered, also for nobody.
+/// Requests in the pipe of reads. Others wait in the gate, which serves networks in turn and drops the requests of clients
+/// that have disconnected; a request in a pipe is answered in any case.
 const READS_AT_ONCE: usize = 32;
 
 /// Requests in the pipe of writes: as many as one commit takes.
 const WRITES_AT_ONCE: usize = 256;
+
+const TOO_MANY_LOG_INS: &str = "too many log-ins are waiting";
+
+/// Why a log-in has lost its place in line.
+const HUNG_UP: &str = "too many log-ins are waiting for one whose sender has stopped sending to wait as well";
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -148,8 +164,10 @@ impl Gate {
             crowd: Crowd::new(limits.connections, limits.connections_per_address),
             trusted_proxies: limits.trusted_proxies,
             cookie: app.cookie.clone(),
+            listed_origins: app.allowed_origins.clone(),
             metrics: Arc::clone(&app.metrics),
             scratch: vec![0; SCRATCH_LEN].into(),
+            last_number: forward::PROBE_NUMBER,
             now: Uptime::now(),
             last_tick: Uptime::now(),
             may_accept: false,
@@ -195,8 +213,12 @@ struct Gatehouse {
     crowd: Crowd,
     trusted_proxies: TrustedProxies,
     cookie: RefreshCookie,
+    /// Origins whose pages may read refusals.
+    listed_origins: Vec<String>,
     metrics: Arc<Metrics>,
     scratch: Box<[u8]>,
+    /// The number of the newest ticket.
+    last_number: u64,
     now: Uptime,
     last_tick: Uptime,
     /// Somebody may be waiting at the door: mio tells only once.
@@ -279,9 +301,16 @@ impl Gatehouse {
         let Some(client) = self.crowd.get_mut(place) else { return };
         client.is_readable |= event.is_readable() || event.is_read_closed();
         client.end_is_near |= event.is_read_closed();
+        let (serial, stops_waiting) =
+            (client.serial, client.phase == Phase::Waiting && event.is_read_closed());
         let is_gone = event.is_error() || event.is_write_closed();
         if is_gone || client.go_on(&mut self.scratch, self.now).is_err() {
             return self.dismiss(place);
+        }
+        // Whoever stops sending may still wait for the answer, or have gone: a password is hashed for both when its turn
+        // has come, and for neither when there is a line.
+        if stops_waiting && self.lanes[api::Lane::LogIns as usize].leave_line(serial) {
+            return self.refuse(place, &Problem::new(Code::Busy, HUNG_UP));
         }
         self.serve(place);
     }
@@ -311,17 +340,50 @@ impl Gatehouse {
                 Parsed::Reject(refusal) => return self.refuse(place, &refusal.into()),
             };
             let sender = Sender {
-                address: self.trusted_proxies.client_of(client.peer, request.forwarded_for),
+                address: self.trusted_proxies.client_of(client.peer, &request.forwarded_for),
                 is_forwarded: request.is_forwarded,
             };
-            let ticket = Ticket { place, serial: client.serial, is_head: request.method == "HEAD" };
-            let lane = &mut self.lanes[api::lane_of(request.method, request.target) as usize];
-            let write = |out: &mut Vec<u8>| forward::write(&request, sender, &self.cookie, out);
-            if lane.take_on(ticket, network_of(sender.address), write).is_err() {
-                return self.refuse(place, &Problem::new(Code::Busy, "too many log-ins are waiting"));
+            self.last_number += 1;
+            let ticket =
+                Ticket { number: self.last_number, place, serial: client.serial, sender: sender.address };
+            let write = |out: &mut Wiped| forward::write(&request, ticket.number, sender, &self.cookie, out);
+            let (mut lane, mut content) = (api::lane_of(request.method, &request.target), Content::Ordinary);
+            let mut held = None;
+            if lane == api::Lane::LogIns {
+                // What can be refused without hashing a password is refused by the reads, and stands in no line.
+                (lane, content) = (api::Lane::Reads, Content::Secret);
+                write(held.insert(Wiped::default()));
             }
+            let taken = self.lanes[lane as usize].take_on(ticket, content, true, |out| match &held {
+                Some(held) => out.extend(held),
+                None => write(out),
+            });
+            debug_assert_eq!(taken, Taken::Yes, "these lanes have room for each connection");
             let keeps_alive = request.keeps_alive && self.listener.is_some();
-            client.hand_over(request.len, keeps_alive, request.is_http_1_0, self.now);
+            let (len, is_http_1_0) = (request.len, request.is_http_1_0);
+            let origin = held.is_some().then(|| request.origin().map(str::to_owned)).flatten();
+            client.hand_over(len, keeps_alive, is_http_1_0, self.now);
+            if let Some(held) = held {
+                client.hold(held, origin);
+            }
+        }
+    }
+
+    /// Lets a request that needs a password hashed stand in the line of log-ins.
+    fn queue_log_in(&mut self, ticket: Ticket) {
+        let Some(client) = self.crowd.of(ticket) else { return };
+        let Some(request) = client.release() else { return };
+        let may_wait = !client.has_stopped_sending();
+        let lane = &mut self.lanes[api::Lane::LogIns as usize];
+        match lane.take_on(ticket, Content::Secret, may_wait, |out| out.extend(&request)) {
+            Taken::Yes => {}
+            Taken::InPlaceOf(other) => {
+                if self.crowd.of(other).is_some() {
+                    self.refuse(other.place, &Problem::new(Code::Busy, TOO_MANY_LOG_INS));
+                }
+            }
+            Taken::No if may_wait => self.refuse(ticket.place, &Problem::new(Code::Busy, TOO_MANY_LOG_INS)),
+            Taken::No => self.refuse(ticket.place, &Problem::new(Code::Busy, HUNG_UP)),
         }
     }
 
@@ -331,7 +393,8 @@ impl Gatehouse {
         let id = api::request_id();
         log::debug!("{id}: refused at the gate: {}", problem.code.as_str());
         self.metrics.count(Count::Refused);
-        if client.refuse(&answer::refusal(problem, &id), self.now).is_err() {
+        let refusal = refusal::write(problem, &id, client.glimpse(), &self.listed_origins);
+        if client.refuse(&refusal, self.now).is_err() {
             self.dismiss(place);
         }
     }
@@ -347,8 +410,12 @@ impl Gatehouse {
             return Ok(());
         }
         lane.receive(pipe, &mut self.scratch)?;
-        let mut answered = Vec::new();
-        while let Some((ticket, answer)) = lane.next_answer(pipe)? {
+        let (mut answered, mut to_be_hashed) = (Vec::new(), Vec::new());
+        while let Some((ticket, verdict)) = lane.next_verdict(pipe)? {
+            let Verdict::Answered(answer) = verdict else {
+                to_be_hashed.push(ticket);
+                continue;
+            };
             // One that has gone away meanwhile needs no answer.
             let Some(client) = self.crowd.of(ticket) else { continue };
             let sent = match client.connection_option() {
@@ -358,6 +425,7 @@ impl Gatehouse {
             answered.push((ticket.place, sent));
         }
         lane.move_up(pipe);
+        to_be_hashed.into_iter().for_each(|ticket| self.queue_log_in(ticket));
         for (place, sent) in answered {
             match sent {
                 Ok(()) => self.serve(place),
@@ -406,7 +474,8 @@ impl Gatehouse {
                 self.metrics.count(Count::Refused);
                 let problem = Problem::new(Code::Busy, "there are too many connections");
                 // A courtesy: a client that cannot take it at once goes without.
-                let _ = stream.write(&answer::refusal(&problem, &api::request_id()));
+                let refusal = refusal::write(&problem, &api::request_id(), Glimpse::default(), &[]);
+                let _ = stream.write(&refusal);
                 return;
             }
         }
@@ -427,7 +496,7 @@ impl Gatehouse {
     fn dismiss(&mut self, place: usize) {
         let Some(client) = self.crowd.remove(place) else { return };
         if client.phase == Phase::Waiting {
-            self.lanes.iter_mut().for_each(|lane| lane.leave_line(client.serial));
+            self.lanes.iter_mut().for_each(|lane| _ = lane.leave_line(client.serial));
         }
     }
 
