@@ -18,7 +18,7 @@ const ODD: &str = env!("CARGO_BIN_EXE_odd-routes");
 
 const CLIENTS: u16 = 36;
 /// Fewer than clients, so that some are always sent away.
-const PLACES: usize = 24;
+const PLACES: usize = 30;
 const USERS: u16 = 6;
 
 fn answers_wanted() -> usize {

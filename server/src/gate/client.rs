@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown};
+use std::sync::Arc;
 
 use mio::net::TcpStream;
 use zeroize::Zeroize;
@@ -76,7 +77,7 @@ pub(super) struct Client {
     pub(super) since: Uptime,
     input: Wiped,
     /// The request under way, while it may still have to wait for a password to be hashed.
-    held: Option<Wiped>,
+    held: Option<Arc<Wiped>>,
     /// Its Origin.
     held_origin: Option<String>,
     output: Vec<u8>,
@@ -209,7 +210,7 @@ impl Client {
     }
 
     /// Keeps the request under way, a log-in, until it is known whether a password has to be hashed for it.
-    pub(super) fn hold(&mut self, request: Wiped, origin: Option<String>) {
+    pub(super) fn hold(&mut self, request: Arc<Wiped>, origin: Option<String>) {
         (self.held, self.held_origin) = (Some(request), origin);
     }
 
@@ -222,7 +223,7 @@ impl Client {
     }
 
     /// Gives back the request that is held.
-    pub(super) fn release(&mut self) -> Option<Wiped> {
+    pub(super) fn release(&mut self) -> Option<Arc<Wiped>> {
         self.held.take()
     }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
@@ -44,6 +45,36 @@ pub(super) enum Taken {
     InPlaceOf(Ticket),
     /// Every pipe is taken, and it cannot wait.
     No,
+}
+
+/// A request as a lane takes it on.
+pub(super) trait Forwardable: Sized {
+    /// Appends it to what is sent.
+    fn write(self, out: &mut Wiped);
+
+    /// Keeps it for later.
+    fn keep(self) -> Arc<Wiped> {
+        let mut kept = Wiped::default();
+        self.write(&mut kept);
+        Arc::new(kept)
+    }
+}
+
+impl<F: FnOnce(&mut Wiped)> Forwardable for F {
+    fn write(self, out: &mut Wiped) {
+        self(out);
+    }
+}
+
+/// One that is kept already, and not copied while it waits.
+impl Forwardable for &Arc<Wiped> {
+    fn write(self, out: &mut Wiped) {
+        out.extend(self);
+    }
+
+    fn keep(self) -> Arc<Wiped> {
+        Arc::clone(self)
+    }
 }
 
 /// A lane as the gate sees it.
@@ -98,18 +129,17 @@ impl Lane {
         Ok(())
     }
 
-    /// Takes a request on, which `write` appends to what is sent; it leaves with the next [`flush`](Self::flush). Where
-    /// every pipe is taken it waits, if it may.
+    /// Takes a request on; it leaves with the next [`flush`](Self::flush). Where every pipe is taken it waits, if it may.
     pub(super) fn take_on(
         &mut self,
         ticket: Ticket,
         content: Content,
         may_wait: bool,
-        write: impl FnOnce(&mut Wiped),
+        request: impl Forwardable,
     ) -> Taken {
         let least_busy = self.pipes.iter_mut().min_by_key(|pipe| pipe.pending.len());
         if let Some(pipe) = least_busy.filter(|pipe| pipe.pending.len() < self.capacity.per_pipe) {
-            pipe.add(ticket, content, write);
+            pipe.add(ticket, content, |out| request.write(out));
             return Taken::Yes;
         }
         if !may_wait {
@@ -122,9 +152,7 @@ impl Lane {
                 return Taken::No;
             }
         }
-        let mut request = Wiped::default();
-        write(&mut request);
-        self.line.join(ticket, content, request);
+        self.line.join(ticket, content, request.keep());
         displaced.map_or(Taken::Yes, Taken::InPlaceOf)
     }
 

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::census::{network_of, wide_network_of};
 use super::lane::Ticket;
@@ -18,7 +19,7 @@ pub(super) struct Line {
     len: usize,
 }
 
-type Requests = VecDeque<(Ticket, Content, Wiped)>;
+type Requests = VecDeque<(Ticket, Content, Arc<Wiped>)>;
 
 impl Line {
     /// How many requests wait.
@@ -27,7 +28,7 @@ impl Line {
     }
 
     /// Puts a request behind those of its network.
-    pub(super) fn join(&mut self, ticket: Ticket, content: Content, request: Wiped) {
+    pub(super) fn join(&mut self, ticket: Ticket, content: Content, request: Arc<Wiped>) {
         self.len += 1;
         let network = network_of(ticket.sender);
         let own = self.turns.iter_mut().find(|(other, _)| *other == network);
@@ -38,7 +39,7 @@ impl Line {
     }
 
     /// The oldest request of the network whose turn it is.
-    pub(super) fn next(&mut self) -> Option<(Ticket, Content, Wiped)> {
+    pub(super) fn next(&mut self) -> Option<(Ticket, Content, Arc<Wiped>)> {
         let (network, mut requests) = self.turns.pop_front()?;
         let request = requests.pop_front();
         if !requests.is_empty() {
@@ -101,7 +102,7 @@ mod tests {
         let mut line = Line::default();
         for &(sender, serial) in joined {
             let ticket = Ticket { number: serial, place: 0, serial, sender };
-            line.join(ticket, Content::Ordinary, Wiped::default());
+            line.join(ticket, Content::Ordinary, Arc::default());
         }
         line
     }
@@ -166,12 +167,12 @@ mod tests {
         line.join(
             Ticket { number: 4, place: 0, serial: 4, sender: of_64(3) },
             Content::Ordinary,
-            Wiped::default(),
+            Arc::default(),
         );
         line.join(
             Ticket { number: 5, place: 0, serial: 5, sender: of_64(3) },
             Content::Ordinary,
-            Wiped::default(),
+            Arc::default(),
         );
         assert_eq!(displaced(&mut line, of_64(9)), Some(5), "but one with many");
     }

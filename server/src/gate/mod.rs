@@ -44,7 +44,7 @@ pub(crate) use census::network_of;
 use client::{Over, Phase};
 use crowd::{Crowd, Room};
 use forward::Sender;
-use lane::{Capacity, Lane, Taken, Ticket};
+use lane::{Capacity, Forwardable, Lane, Taken, Ticket};
 use message::Content;
 use parse::{Parsed, Refusal};
 pub use proxies::TrustedProxies;
@@ -347,17 +347,15 @@ impl Gatehouse {
             let ticket =
                 Ticket { number: self.last_number, place, serial: client.serial, sender: sender.address };
             let write = |out: &mut Wiped| forward::write(&request, ticket.number, sender, &self.cookie, out);
-            let (mut lane, mut content) = (api::lane_of(request.method, &request.target), Content::Ordinary);
-            let mut held = None;
-            if lane == api::Lane::LogIns {
-                // What can be refused without hashing a password is refused by the reads, and stands in no line.
-                (lane, content) = (api::Lane::Reads, Content::Secret);
-                write(held.insert(Wiped::default()));
-            }
-            let taken = self.lanes[lane as usize].take_on(ticket, content, true, |out| match &held {
-                Some(held) => out.extend(held),
-                None => write(out),
-            });
+            let lane = api::lane_of(request.method, &request.target);
+            // What can be refused without hashing a password is refused by the reads, and stands in no line.
+            let held = (lane == api::Lane::LogIns).then(|| write.keep());
+            let taken = match &held {
+                Some(held) => {
+                    self.lanes[api::Lane::Reads as usize].take_on(ticket, Content::Secret, true, held)
+                }
+                None => self.lanes[lane as usize].take_on(ticket, Content::Ordinary, true, write),
+            };
             debug_assert_eq!(taken, Taken::Yes, "these lanes have room for each connection");
             let keeps_alive = request.keeps_alive && self.listener.is_some();
             let (len, is_http_1_0) = (request.len, request.is_http_1_0);
@@ -375,7 +373,7 @@ impl Gatehouse {
         let Some(request) = client.release() else { return };
         let may_wait = !client.has_stopped_sending();
         let lane = &mut self.lanes[api::Lane::LogIns as usize];
-        match lane.take_on(ticket, Content::Secret, may_wait, |out| out.extend(&request)) {
+        match lane.take_on(ticket, Content::Secret, may_wait, &request) {
             Taken::Yes => {}
             Taken::InPlaceOf(other) => {
                 if self.crowd.of(other).is_some() {

@@ -234,7 +234,7 @@ fn take_writes(server: &tiny_http::Server, app: &App, replies: &Sender<(u64, Rep
             }
         });
         if read.is_none() {
-            let lost = Reply { writer: writer.take(), about: None, made: Made::Nothing };
+            let lost = Reply { writer: writer.take(), about: None, made: Made::Lost };
             // The replier outlives the taker.
             let _ = replies.send((number, lost));
             number += 1;
@@ -255,7 +255,8 @@ struct Reply {
 enum Made {
     Response(thread::Result<Response>),
     Committed(Committed),
-    Nothing,
+    /// The rest of a message that cannot be read.
+    Lost,
 }
 
 /// Writes the answers in the order of their requests.
@@ -278,7 +279,7 @@ fn reply_in_order(app: &App, replies: &Receiver<(u64, Reply)>) {
                 Some(about) => answers.add(&about, || match made {
                     Made::Response(response) => Some(unwound(response)),
                     Made::Committed(committed) => Some(committed.response(app)),
-                    Made::Nothing => None,
+                    Made::Lost => None,
                 }),
                 None => answers.give_up(),
             }

@@ -94,7 +94,7 @@ fn requests_that_leave_together_travel_in_one_message() {
     for number in 1..=3 {
         take_on(&mut lane, number);
     }
-    lane.take_on(ticket(4, 1), Content::Secret, true, |out| out.extend(b"4"));
+    lane.take_on(ticket(4, 1), Content::Secret, true, |out: &mut Wiped| out.extend(b"4"));
     take_on(&mut lane, 5);
     assert_eq!(sent(&mut lane, &mut far[0]), ["123", "4", "5"], "but a password in one of its own");
     take_on(&mut lane, 6);
@@ -131,7 +131,10 @@ fn in_a_full_line_the_network_with_most_makes_room_with_its_newest() {
 fn who_may_not_wait_is_taken_on_at_once_or_not_at_all() {
     let (mut lane, _far) = lane(1);
     for expected in [Taken::Yes, Taken::No] {
-        assert_eq!(lane.take_on(ticket(1, 1), Content::Ordinary, false, |out| out.extend(b"1")), expected);
+        assert_eq!(
+            lane.take_on(ticket(1, 1), Content::Ordinary, false, |out: &mut Wiped| out.extend(b"1")),
+            expected
+        );
     }
 }
 
