@@ -72,6 +72,15 @@ fn number_of(metrics: &str, word: &str) -> u64 {
     line.unwrap_or_else(|| panic!("{word} is not in {metrics}")).rsplit_once(' ').unwrap().1.parse().unwrap()
 }
 
+/// Tells the attackers that it is over, also when the test has failed.
+struct Siege<'a>(&'a AtomicBool);
+
+impl Drop for Siege<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A server with one place for log-ins and a line of four.
 fn server_with_a_short_line() -> Server {
     let server = Setup::new(SERVER).with("ARGON2_SLOTS", 1).start();
@@ -84,6 +93,7 @@ fn served_beside(server: &Server, attack: impl Fn(u16) -> Request + Sync) -> (us
     const LOG_INS: u16 = 30;
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _siege = Siege(&is_over);
         for number in 0..16 {
             let (attack, is_over) = (&attack, &is_over);
             scope.spawn(move || {
@@ -95,7 +105,6 @@ fn served_beside(server: &Server, attack: impl Fn(u16) -> Request + Sync) -> (us
         let statuses: Vec<_> = (0..LOG_INS)
             .map(|number| server.send(Request::login("alice", PASSWORD).from(loopback(31, number))).status)
             .collect();
-        is_over.store(true, Ordering::Relaxed);
         (statuses.iter().filter(|status| **status == 200).count(), statuses.len())
     })
 }
@@ -129,6 +138,7 @@ fn what_needs_no_hash_is_refused_though_the_line_is_full() {
     let server = server_with_a_short_line();
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _siege = Siege(&is_over);
         for number in 0..8 {
             let (server, is_over) = (&server, &is_over);
             scope.spawn(move || {
@@ -152,7 +162,6 @@ fn what_needs_no_hash_is_refused_though_the_line_is_full() {
             let foreign = Request::login("alice", PASSWORD).field("Sec-Fetch-Site", "cross-site");
             server.send(foreign).assert_refused(403, "cross_site", "none");
         }
-        is_over.store(true, Ordering::Relaxed);
     });
 }
 

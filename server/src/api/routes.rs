@@ -11,7 +11,8 @@ pub(super) type Handler = fn(&App, &Request<'_>) -> Result<Response, Problem>;
 /// Routes of one's own. They stand behind the same gate as ours, and behind the same rule against other sites.
 ///
 /// They share the lane of the reads, so a handler should answer at once: what computes or waits for long belongs into a
-/// service of its own, behind a proxy that asks `GET /api/auth/verify`. A path of ours cannot be taken over.
+/// service of its own, behind a proxy that asks `GET /api/auth/verify`. A path of ours cannot be taken over. A response that
+/// would not be one HTTP answer (see [`Response`]) is answered 500 and told to the log.
 ///
 /// ```
 /// use latchkey::api::{App, Request, Response, Routes};

@@ -3,7 +3,7 @@
 //! tiny_http reads a head byte by byte and makes two channels, a reader and a writer for each request, but takes a body
 //! in one go. So all requests that leave the gate together travel in one message:
 //!
-//! `POST / HTTP/1.1`, the length in [`LENGTH_DIGITS`] digits, an empty line, and then the body: the length of the padding in
+//! `POST / HTTP/1.1`, the length in six digits, an empty line, and then the body: the length of the padding in
 //! two bytes, the padding, frames of requests ([`super::forward`]), the padding once more.
 
 use std::ops::Range;

@@ -1,5 +1,6 @@
 //! Requests the gate passes and requests it refuses, each by name.
 
+use super::fields::HOST;
 use super::*;
 use crate::site::PublicUrl;
 
