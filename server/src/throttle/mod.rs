@@ -146,6 +146,17 @@ impl Throttle {
         Ok(Attempt { throttle: self, whose, is_second_chance, is_settled: false })
     }
 
+    /// Whether an attempt would have to wait, without making one.
+    ///
+    /// # Errors
+    /// The seconds that have to pass.
+    pub fn ask(&self, by: By<'_>) -> Result<(), u64> {
+        match self.table().ask(&self.whose(by), (self.clock)()) {
+            Say::Wait(secs) => Err(secs),
+            Say::Go { .. } | Say::AfterOthers => Ok(()),
+        }
+    }
+
     /// Whose buckets an attempt counts in: the one place where that is decided.
     fn whose(&self, by: By<'_>) -> Whose {
         let without_name = |buckets| Whose { buckets, account: None, second_chance: Vec::new() };
