@@ -116,6 +116,13 @@ function reveal(form, isShown) {
   form.querySelectorAll("[autocomplete$=password]").forEach((input) => (input.type = isShown ? "text" : "password"));
 }
 
+// What another tab does to the session is seen at once: nobody goes on typing as somebody else.
+session.onUser((user, before, isElsewhere) => {
+  if (!isElsewhere || !before) return;
+  enter();
+  say(user ? `Another tab has signed in as ${user.name}.` : "Another tab has signed out. Please sign in.", true);
+});
+
 onSubmit(element("sign-in"), attempt, async ({ username, password }) => {
   await session.signIn(username, password);
   enter();
@@ -135,9 +142,9 @@ onSubmit(element("reset"), attempt, async (chosen) => {
 /** Ends sessions, this one among them, and shows the sign-in. */
 const leave = (end, words) => () =>
   attempt(async () => {
-    await end();
+    const isTold = await end();
     enter();
-    say(words);
+    say(isTold === false ? `${words} The server will be told when it can be reached.` : words);
   });
 element("sign-out").addEventListener(
   "click",
