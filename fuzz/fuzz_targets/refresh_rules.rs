@@ -6,7 +6,7 @@
 mod plain;
 
 use latchkey::session::{Decision, Presented, RetryKey, decide};
-use latchkey::time::UnixMillis;
+use latchkey::time::{Now, UnixMillis};
 use latchkey_fuzz::{NOW, server};
 use libfuzzer_sys::fuzz_target;
 use plain::{POLICY, Plain, in_words};
@@ -22,7 +22,8 @@ fuzz_target!(|requests: &[u8]| {
         let retry_key = (key != 0).then_some(RetryKey([key; 16]));
         let presented = Presented { generation: token, retry_key, signing_kid: key };
         let user = latchkey::user::User { disabled, ..user.clone() };
-        let decision = decide(Some(&session), Some(&user), presented, UnixMillis::from_secs(now), &POLICY);
+        let decision =
+            decide(Some(&session), Some(&user), presented, Now::at(UnixMillis::from_secs(now)), &POLICY);
         let expected = known.expected(token, key, now, !disabled);
         assert_eq!(in_words(&decision), expected);
         known.take(expected, token, key, now);

@@ -1,19 +1,22 @@
 //! The store's commands with few users and sessions, so that they meet often, and a map that does the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
 use latchkey::audit::Event;
 use latchkey::command::{self, NewUser, SignIn, Verified};
 use latchkey::session::{Policy, SESSIONS_PER_USER_MAX, SessionId};
 use latchkey::store::{Store, StoreError, Writes, fuzzing};
-use latchkey::time::UnixMillis;
+use latchkey::time::{Now, UnixMillis};
 use latchkey::user::{PasswordHash, Role, UserId};
 
 use crate::server::delete_all;
 
 const POLICY: Policy = Policy { grace_secs: 0, inactivity_secs: 1_000_000, lifetime_secs: 1_000_000 };
-const NOW: UnixMillis = UnixMillis::from_secs(crate::NOW);
+const NOW: Now = Now::at(UnixMillis::from_secs(crate::NOW));
+
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const USERS: u8 = 3;
 
 /// A command. Users are counted modulo three, and each has one name of two.
@@ -163,8 +166,10 @@ impl Model {
                 true
             }
             Command::Disable { user, disabled } => self.0.get_mut(&key(user)).is_some_and(|known| {
-                known.is_disabled = disabled;
-                known.end_all();
+                if known.is_disabled != disabled {
+                    known.is_disabled = disabled;
+                    known.end_all();
+                }
                 true
             }),
             Command::ChangePassword { user, session, current, new } => {
@@ -252,15 +257,17 @@ fn perform(writes: &mut Writes<'_>, command: Command) -> Result<bool, StoreError
                 replaces: replaces.map(|session| session_of(user, session)),
                 id: session_of(user, session),
                 kid: 1,
-                address: [127, 0, 0, 1].into(),
+                address: ADDRESS,
                 label: String::new(),
             };
             command::sign_in(writes, &sign_in, NOW, &POLICY).map(|opened| opened.is_ok())
         }
         Command::End { user, session, as_user } => {
-            command::end_session(writes, id_of(as_user), session_of(user, session), Event::SignedOut, NOW)
+            command::sign_out(writes, id_of(as_user), session_of(user, session), ADDRESS, NOW)
         }
-        Command::EndAll { user } => command::end_all_sessions(writes, id_of(user), NOW).map(|()| true),
+        Command::EndAll { user } => {
+            command::sign_out_everywhere(writes, id_of(user), ADDRESS, NOW).map(|()| true)
+        }
         Command::Disable { user, disabled } => {
             let change = |user: &mut latchkey::user::User| user.disabled = disabled;
             command::change_user(writes, id_of(user), Event::UserDisabled, None, NOW, change)
@@ -268,12 +275,11 @@ fn perform(writes: &mut Writes<'_>, command: Command) -> Result<bool, StoreError
         }
         Command::ChangePassword { user, session, current, new } => {
             let keep = session_of(user, session);
-            command::change_password(writes, keep, &verified(current), hash_of(new), NOW)
+            command::change_password(writes, keep, &verified(current), hash_of(new), ADDRESS, NOW)
                 .map(|changed| changed.is_ok())
         }
         Command::Reset { user, epoch, new } => {
-            let address = [127, 0, 0, 1].into();
-            command::reset_password(writes, id_of(user), epoch.into(), hash_of(new), address, NOW)
+            command::reset_password(writes, id_of(user), epoch.into(), hash_of(new), ADDRESS, NOW)
         }
         Command::Delete { user } => command::delete_user(writes, id_of(user), None, NOW),
         Command::Commit => Ok(true),

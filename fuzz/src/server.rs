@@ -14,14 +14,14 @@ use latchkey::gate::parse::PASSED_ON;
 use latchkey::hasher::{Hasher, Profile};
 use latchkey::keys::{KeyRing, Keys};
 use latchkey::metrics::Metrics;
-use latchkey::one_time_code::Purpose;
+use latchkey::one_time_code::{Era, Purpose};
 use latchkey::password::Password;
 use latchkey::session::{Policy, Session, SessionId};
 use latchkey::settings::InForce;
 use latchkey::site::PublicUrl;
 use latchkey::store::{Reads, Store, StoreError, Writes, fuzzing};
 use latchkey::throttle::Throttle;
-use latchkey::time::UnixMillis;
+use latchkey::time::{Now, UnixMillis};
 use latchkey::user::{PasswordHash, Role, User, UserId};
 use token_core::{NewClaims, RefreshToken};
 
@@ -64,7 +64,7 @@ pub fn user_and_session(policy: &Policy) -> (User, Session) {
         created: UnixMillis(0),
         password_hash: PasswordHash(String::new()),
     };
-    let session = Session::begin(&user, 1, ADDRESS, "", UnixMillis::from_secs(NOW), policy);
+    let session = Session::begin(&user, 1, ADDRESS, "", Now::at(UnixMillis::from_secs(NOW)), policy);
     (user, session)
 }
 
@@ -148,7 +148,7 @@ fn start() -> App {
         cookie: cookie(),
         throttle: Throttle::default(),
         metrics: Arc::new(Metrics::default()),
-        day: Day::starting_at(clock.now()),
+        day: Day::starting_at(clock.now().system),
         clock,
         routes: Routes::default(),
         monitors: TrustedProxies::default(),
@@ -158,7 +158,7 @@ fn start() -> App {
 }
 
 /// Brings a store to its beginning: two users, each with one session.
-fn fill(store: &Store, hasher: &Hasher, now: UnixMillis) {
+fn fill(store: &Store, hasher: &Hasher, now: Now) {
     static HASH: Mutex<Option<PasswordHash>> = Mutex::new(None);
     let mut hash = HASH.lock().unwrap_or_else(PoisonError::into_inner);
     let new_hash = || hasher.hash(&Password::new(PASSWORD.to_owned())).expect("nobody else waits");
@@ -197,7 +197,7 @@ fn contents(store: &Store) -> Contents {
 }
 
 /// Brings a store to its beginning unless it is there: most requests change nothing, and looking is much quicker.
-fn restore(store: &Store, hasher: &Hasher, now: UnixMillis) {
+fn restore(store: &Store, hasher: &Hasher, now: Now) {
     static BEGINNING: Mutex<Option<Contents>> = Mutex::new(None);
     let mut beginning = BEGINNING.lock().unwrap_or_else(PoisonError::into_inner);
     if beginning.as_ref() != Some(&contents(store)) {
@@ -209,7 +209,7 @@ fn restore(store: &Store, hasher: &Hasher, now: UnixMillis) {
 /// Deletes every user with every session.
 pub(crate) fn delete_all(writes: &mut Writes<'_>) -> Result<(), StoreError> {
     for (id, _) in writes.users()? {
-        command::delete_user(writes, id, None, UnixMillis(0))?;
+        command::delete_user(writes, id, None, Now::default())?;
     }
     Ok(())
 }
@@ -226,7 +226,7 @@ fn with_credentials(input: &str, app: &App) -> String {
             issuer: Some(ORIGIN),
             subject: Some(&user.to_string()),
             audience: Some(ORIGIN),
-            expires_at: app.clock.now().as_secs() + 60,
+            expires_at: app.clock.now().system.as_secs() + 60,
             session: Some(&id.handle()),
             role: Some(role),
             ..NewClaims::default()
@@ -235,7 +235,11 @@ fn with_credentials(input: &str, app: &App) -> String {
         let access = keys.access_signing().sign(&claims, &mut room).expect("short claims");
         let refresh = RefreshToken { kid: 2, session: id.0, generation: 1 };
         let refresh = refresh.encode(keys.refresh(2).expect("there are two keys"));
-        let (code, _) = keys.signing_code_key().issue(Purpose::Reset { user, epoch: 0 }, app.clock.now());
+        let (code, _) = keys.signing_code_key().issue(
+            Era::default(),
+            Purpose::Reset { user, epoch: 0 },
+            app.clock.now().system,
+        );
         for (word, value) in [
             ("TOKEN", access),
             ("COOKIE", refresh.as_str()),

@@ -71,10 +71,24 @@ pub enum Event {
     PasswordReset = 23,
     /// An administrator ended every session of a user.
     SessionsRevoked = 24,
+    /// A session ended because a log-in brought its cookie along. The address is that of the log-in.
+    SessionReplaced = 25,
+    /// The session that was idle for longest ended because its user opened one more than may live at once.
+    SessionDisplaced = 26,
+    /// A master key was made that is known and does not sign yet.
+    KeyAdded = 27,
+    /// A master key that was known before signs from now on.
+    KeyActivated = 28,
+    /// Where the log ends was missing or not as it was sealed when the store was opened: somebody removed or changed it.
+    LogLost = 29,
+    /// An administrator sealed both logs as they stood, broken or not.
+    LogSealed = 30,
+    /// The logs of a store of an earlier version were sealed for the first time.
+    LogBegan = 31,
 }
 
 impl Event {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 31] = [
         Self::SignedIn,
         Self::SignInRefused,
         Self::SignedOut,
@@ -99,6 +113,13 @@ impl Event {
         Self::CodeIssued,
         Self::PasswordReset,
         Self::SessionsRevoked,
+        Self::SessionReplaced,
+        Self::SessionDisplaced,
+        Self::KeyAdded,
+        Self::KeyActivated,
+        Self::LogLost,
+        Self::LogSealed,
+        Self::LogBegan,
     ];
 
     /// The event of a stored number.
@@ -246,8 +267,13 @@ impl AuditKey {
         self.kid
     }
 
-    /// The seal of a log's head: without it, cutting off the newest entries would go unnoticed.
-    pub fn seal(&self, next: u64, mac: &[u8; MAC_LEN]) -> [u8; MAC_LEN] {
+    /// The seal of what is said of both logs: without it, cutting off the newest entries would go unnoticed.
+    pub fn seal(&self, state: &[u8]) -> [u8; MAC_LEN] {
+        self.keyed.clone().chain_update(b"logs").chain_update(state).finalize().into_bytes().into()
+    }
+
+    /// The seal that schema 2 put on the head of one log.
+    pub fn seal_of_schema_2(&self, next: u64, mac: &[u8; MAC_LEN]) -> [u8; MAC_LEN] {
         let sealed =
             self.keyed.clone().chain_update(b"head").chain_update(next.to_be_bytes()).chain_update(mac);
         sealed.finalize().into_bytes().into()
@@ -266,10 +292,20 @@ impl AuditKey {
 pub struct Waiting {
     main: Minutes,
     refusals: Minutes,
+    /// How many were taken in, to hand them out in the same order.
+    taken_in: u64,
 }
 
-/// Occurrences by the minute, with the first time and how often.
-type Minutes = BTreeMap<(u64, Occurrence), (UnixMillis, u32)>;
+/// Occurrences by the minute.
+type Minutes = BTreeMap<(u64, Occurrence), Counted>;
+
+/// When something happened first, how often, and how many other occurrences were taken in before.
+#[derive(Debug)]
+struct Counted {
+    time: UnixMillis,
+    count: u32,
+    place: u64,
+}
 
 impl Waiting {
     /// Takes in an occurrence.
@@ -283,8 +319,10 @@ impl Waiting {
         // What comes with a commit of its own is gone a moment later, and never given up.
         let is_kept = has_room || !occurrence.event.waits();
         let kept = if is_kept { occurrence } else { Occurrence::of(occurrence.event) };
-        let (_, count) = minutes.entry((minute, kept)).or_insert((now, 0));
-        *count = count.saturating_add(1);
+        let place = self.taken_in;
+        let counted = minutes.entry((minute, kept)).or_insert(Counted { time: now, count: 0, place });
+        counted.count = counted.count.saturating_add(1);
+        self.taken_in += 1;
     }
 
     /// Whether nothing waits.
@@ -292,13 +330,12 @@ impl Waiting {
         self.main.is_empty() && self.refusals.is_empty()
     }
 
-    /// Hands out all that waits, oldest first.
+    /// Hands out all that waits, in the order in which it happened.
     pub fn take(&mut self) -> impl Iterator<Item = (Occurrence, UnixMillis, u32)> + use<> {
-        let Self { main, refusals } = std::mem::take(self);
-        let all = main.into_iter().chain(refusals);
-        let mut all: Vec<_> = all.map(|((_, occurrence), (time, count))| (occurrence, time, count)).collect();
-        all.sort_by_key(|(_, time, _)| *time);
-        all.into_iter()
+        let Self { main, refusals, .. } = std::mem::take(self);
+        let mut all: Vec<_> = main.into_iter().chain(refusals).collect();
+        all.sort_by_key(|(_, counted)| counted.place);
+        all.into_iter().map(|((_, occurrence), Counted { time, count, .. })| (occurrence, time, count))
     }
 }
 
@@ -317,7 +354,7 @@ mod tests {
             assert_eq!(Event::from_number(event as u8), Some(event));
         }
         assert_eq!(Event::from_number(0), None);
-        assert_eq!(Event::from_number(25), None);
+        assert_eq!(Event::from_number(Event::ALL.len() as u8 + 1), None);
     }
 
     #[test]
@@ -329,6 +366,16 @@ mod tests {
         let taken: Vec<_> = waiting.take().map(|(_, time, count)| (time.0, count)).collect();
         assert_eq!(taken, [(60_000, 3), (120_000, 1)]);
         assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn what_happened_in_the_same_moment_keeps_its_order() {
+        let mut waiting = Waiting::default();
+        let events = [Event::SessionReplaced, Event::SignedIn, Event::KeyAdded, Event::SignedOut];
+        for event in events {
+            waiting.add(Occurrence::of(event), UnixMillis(5));
+        }
+        assert!(waiting.take().map(|(occurrence, ..)| occurrence.event).eq(events));
     }
 
     #[test]

@@ -6,12 +6,13 @@
 use std::net::IpAddr;
 
 use crate::audit::{Actor, Event, Occurrence};
+use crate::one_time_code::Era;
 use crate::session::{
     Decision, Declined, EndReason, Policy, Presented, Repetition, Rotation, SESSIONS_PER_USER_MAX, Session,
     SessionId, decide,
 };
 use crate::store::{StoreError, Writes};
-use crate::time::UnixMillis;
+use crate::time::{Now, UnixMillis};
 use crate::user::{Name, PasswordHash, Role, User, UserId};
 
 /// A log-in whose password was right.
@@ -72,7 +73,7 @@ pub enum Stale {
 pub fn sign_in(
     writes: &mut Writes<'_>,
     request: &SignIn,
-    now: UnixMillis,
+    now: Now,
     policy: &Policy,
 ) -> Result<Result<(User, Session), Stale>, StoreError> {
     let now = writes.saw_time(now);
@@ -86,9 +87,10 @@ pub fn sign_in(
         writes.put_user(request.user, &user)?;
     }
     if let Some(replaced) = request.replaces {
-        writes.delete_session(replaced)?;
+        let occurrence = Occurrence::of_session(Event::SessionReplaced, replaced).from(request.address);
+        end_session_for(writes, replaced, occurrence, now)?;
     }
-    make_room(writes, request.user, &user, now)?;
+    make_room(writes, request, &user, now)?;
     let session = Session::begin(&user, request.kid, request.address, &request.label, now, policy);
     writes.put_session(request.id, &session)?;
     writes.note(Occurrence::of_session(Event::SignedIn, request.id).from(session.address));
@@ -96,15 +98,19 @@ pub fn sign_in(
 }
 
 /// Deletes the user's dead sessions, and the longest idle one when the user has as many as allowed.
-fn make_room(writes: &mut Writes<'_>, id: UserId, user: &User, now: UnixMillis) -> Result<(), StoreError> {
+fn make_room(writes: &mut Writes<'_>, request: &SignIn, user: &User, now: Now) -> Result<(), StoreError> {
     let (dead, mut alive): (Vec<_>, Vec<_>) = writes
-        .sessions_of(id)?
+        .sessions_of(request.user)?
         .into_iter()
         .partition(|(_, session)| session.end_reason(Some(user), now).is_some());
     alive.sort_by_key(|(_, session)| session.rotated_at);
     let too_many = (alive.len() + 1).saturating_sub(SESSIONS_PER_USER_MAX);
-    for (session, _) in dead.iter().chain(&alive[..too_many]) {
+    for (session, _) in &dead {
         writes.delete_session(*session)?;
+    }
+    for (session, _) in &alive[..too_many] {
+        writes.delete_session(*session)?;
+        writes.note(Occurrence::of_session(Event::SessionDisplaced, *session).from(request.address));
     }
     Ok(())
 }
@@ -125,7 +131,7 @@ pub fn refresh(
     id: SessionId,
     presented: Presented,
     address: IpAddr,
-    now: UnixMillis,
+    now: Now,
     policy: &Policy,
 ) -> Result<Refreshed, StoreError> {
     let now = writes.saw_time(now);
@@ -167,16 +173,16 @@ fn worth_noting(decision: &Decision) -> Option<Event> {
     }
 }
 
-/// Ends one session of `owner`, for the reason `event`; `false` when there is no such session alive.
-pub fn end_session(
+/// Signs one session of `owner` out, who asks from `address`; `false` when there is no such session alive.
+pub fn sign_out(
     writes: &mut Writes<'_>,
     owner: UserId,
     id: SessionId,
-    event: Event,
-    now: UnixMillis,
+    address: IpAddr,
+    now: Now,
 ) -> Result<bool, StoreError> {
     if id.user() == owner {
-        end_session_for(writes, id, Occurrence::of_session(event, id), now)
+        end_session_for(writes, id, Occurrence::of_session(Event::SignedOut, id).from(address), now)
     } else {
         Ok(false)
     }
@@ -187,7 +193,7 @@ pub fn revoke_session(
     writes: &mut Writes<'_>,
     id: SessionId,
     actor: Option<Actor>,
-    now: UnixMillis,
+    now: Now,
 ) -> Result<bool, StoreError> {
     end_session_for(writes, id, Occurrence::of_session(Event::SessionRevoked, id).by(actor), now)
 }
@@ -196,23 +202,53 @@ fn end_session_for(
     writes: &mut Writes<'_>,
     id: SessionId,
     occurrence: Occurrence,
-    now: UnixMillis,
+    now: Now,
 ) -> Result<bool, StoreError> {
     let now = writes.saw_time(now);
     let Some(session) = writes.session(id)? else { return Ok(false) };
     let user = writes.user(id.user())?;
     writes.delete_session(id)?;
-    writes.note(occurrence);
-    Ok(session.end_reason(user.as_ref(), now).is_none())
+    let was_alive = session.end_reason(user.as_ref(), now).is_none();
+    if was_alive {
+        writes.note(occurrence);
+    }
+    Ok(was_alive)
 }
 
-/// Ends every session of a user by moving the epoch on; the sweeper clears the records away.
-pub fn end_all_sessions(writes: &mut Writes<'_>, id: UserId, now: UnixMillis) -> Result<(), StoreError> {
+/// Ends every session of a user who asks for it from `address`.
+pub fn sign_out_everywhere(
+    writes: &mut Writes<'_>,
+    id: UserId,
+    address: IpAddr,
+    now: Now,
+) -> Result<(), StoreError> {
+    end_all_sessions(writes, id, Occurrence::of_user(Event::SignedOutEverywhere, id).from(address), now)
+        .map(drop)
+}
+
+/// Ends every session of a user for an administrator; `None` when there is no such user.
+pub fn revoke_all_sessions(
+    writes: &mut Writes<'_>,
+    id: UserId,
+    actor: Option<Actor>,
+    now: Now,
+) -> Result<Option<User>, StoreError> {
+    end_all_sessions(writes, id, Occurrence::of_user(Event::SessionsRevoked, id).by(actor), now)
+}
+
+/// Moves the epoch of a user on, which ends every session; the sweeper clears the records away.
+fn end_all_sessions(
+    writes: &mut Writes<'_>,
+    id: UserId,
+    occurrence: Occurrence,
+    now: Now,
+) -> Result<Option<User>, StoreError> {
     writes.saw_time(now);
-    let Some(mut user) = writes.user(id)? else { return Ok(()) };
+    let Some(mut user) = writes.user(id)? else { return Ok(None) };
     user.end_all_sessions();
-    writes.note(Occurrence::of_user(Event::SignedOutEverywhere, id));
-    writes.put_user(id, &user)
+    writes.note(occurrence);
+    writes.put_user(id, &user)?;
+    Ok(Some(user))
 }
 
 /// Changes a password, ending every session of the user but `keep`, in one commit.
@@ -224,7 +260,8 @@ pub fn change_password(
     keep: SessionId,
     verified: &Verified,
     new: PasswordHash,
-    now: UnixMillis,
+    address: IpAddr,
+    now: Now,
 ) -> Result<Result<(), Stale>, StoreError> {
     let now = writes.saw_time(now);
     let id = keep.user();
@@ -242,13 +279,13 @@ pub fn change_password(
     session.auth_epoch = user.auth_epoch;
     writes.put_user(id, &user)?;
     writes.put_session(keep, &session)?;
-    writes.note(Occurrence::of_session(Event::PasswordChanged, keep));
+    writes.note(Occurrence::of_session(Event::PasswordChanged, keep).from(address));
     Ok(Ok(()))
 }
 
 /// Whether the session that asks for something still lives, and its user still administers: a command may have waited
 /// behind the one that ended that.
-pub fn still_administers(writes: &Writes<'_>, actor: Actor, now: UnixMillis) -> Result<bool, StoreError> {
+pub fn still_administers(writes: &Writes<'_>, actor: Actor, now: Now) -> Result<bool, StoreError> {
     let (session, user) = (writes.session(actor.session)?, writes.user(actor.session.user())?);
     let both = session.zip(user);
     Ok(both.is_some_and(|(session, user)| {
@@ -274,7 +311,7 @@ pub fn add_user(
     writes: &mut Writes<'_>,
     new: NewUser,
     actor: Option<Actor>,
-    now: UnixMillis,
+    now: Now,
 ) -> Result<Option<User>, StoreError> {
     let now = writes.saw_time(now);
     if writes.user_named(&new.name)?.is_some() {
@@ -285,7 +322,7 @@ pub fn add_user(
         role: new.role,
         disabled: false,
         auth_epoch: 0,
-        created: now,
+        created: now.system,
         password_hash: new.password_hash,
     };
     writes.add_user(new.id, &new.name, &user)?;
@@ -298,7 +335,7 @@ pub fn set_up(
     writes: &mut Writes<'_>,
     first: NewUser,
     sign_in: &SignIn,
-    now: UnixMillis,
+    now: Now,
     policy: &Policy,
 ) -> Result<Option<(User, Session)>, StoreError> {
     if writes.has_users()? {
@@ -316,7 +353,7 @@ pub fn reset_password(
     epoch: u32,
     password_hash: PasswordHash,
     address: IpAddr,
-    now: UnixMillis,
+    now: Now,
 ) -> Result<bool, StoreError> {
     writes.saw_time(now);
     let Some(mut user) = writes.user(id)?.filter(|user| user.auth_epoch == epoch) else { return Ok(false) };
@@ -327,35 +364,38 @@ pub fn reset_password(
     Ok(true)
 }
 
-/// Notes that a one-time code was made for a user.
+/// Notes that a one-time code is made for a user, and returns what it is bound to.
 pub fn note_code(
     writes: &mut Writes<'_>,
     id: UserId,
     actor: Option<Actor>,
-    now: UnixMillis,
-) -> Result<Option<User>, StoreError> {
+    now: Now,
+) -> Result<Option<(User, Era)>, StoreError> {
     writes.saw_time(now);
-    let user = writes.user(id)?;
-    if user.is_some() {
-        writes.note(Occurrence::of_user(Event::CodeIssued, id).by(actor));
-        writes.touch();
-    }
-    Ok(user)
+    let Some(user) = writes.user(id)? else { return Ok(None) };
+    writes.note(Occurrence::of_user(Event::CodeIssued, id).by(actor));
+    writes.touch();
+    Ok(Some((user, writes.era()?)))
 }
 
 /// Changes a user, for the log `event`, and ends all of the user's sessions in the same commit; returns the user as
-/// they are then, `None` when there is none.
+/// they are then, `None` when there is none. A change that changes nothing ends nothing: a configuration tool may ask
+/// for the same every hour.
 pub fn change_user(
     writes: &mut Writes<'_>,
     id: UserId,
     event: Event,
     actor: Option<Actor>,
-    now: UnixMillis,
+    now: Now,
     change: impl FnOnce(&mut User),
 ) -> Result<Option<User>, StoreError> {
     writes.saw_time(now);
-    let Some(mut user) = writes.user(id)? else { return Ok(None) };
+    let Some(before) = writes.user(id)? else { return Ok(None) };
+    let mut user = before.clone();
     change(&mut user);
+    if user == before {
+        return Ok(Some(user));
+    }
     user.end_all_sessions();
     writes.note(Occurrence::of_user(event, id).by(actor));
     writes.put_user(id, &user)?;
@@ -376,7 +416,7 @@ pub fn delete_user(
     writes: &mut Writes<'_>,
     id: UserId,
     actor: Option<Actor>,
-    now: UnixMillis,
+    now: Now,
 ) -> Result<bool, StoreError> {
     writes.saw_time(now);
     let Some(user) = writes.user(id)? else { return Ok(false) };
@@ -387,7 +427,7 @@ pub fn delete_user(
 }
 
 /// Deletes those of the sessions `ids` that are dead at `now`; returns how many.
-pub fn delete_dead(writes: &mut Writes<'_>, ids: &[SessionId], now: UnixMillis) -> Result<usize, StoreError> {
+pub fn delete_dead(writes: &mut Writes<'_>, ids: &[SessionId], now: Now) -> Result<usize, StoreError> {
     let now = writes.saw_time(now);
     let mut deleted = 0;
     for &id in ids {
@@ -425,6 +465,8 @@ mod tests {
 
     const POLICY: Policy = Policy { grace_secs: 0, inactivity_secs: 100, lifetime_secs: 1000 };
     const ROOT: UserId = UserId(1);
+    const NOW: Now = Now::at(UnixMillis(1));
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     /// A store with root, and what root's password was verified against.
     fn store_with_root() -> (tempfile::TempDir, Store, Verified) {
@@ -436,7 +478,7 @@ mod tests {
             role: Role::Admin,
             password_hash: hash("old"),
         };
-        let root = store.write(move |writes| add_user(writes, new, None, UnixMillis(0))).unwrap().unwrap();
+        let root = store.write(move |writes| add_user(writes, new, None, Now::default())).unwrap().unwrap();
         (folder, store, Verified::of(&root))
     }
 
@@ -457,13 +499,13 @@ mod tests {
             address: [127, 0, 0, 1].into(),
             label: String::new(),
         };
-        let opened = store.write(move |writes| self::sign_in(writes, &sign_in, UnixMillis(1), &POLICY));
+        let opened = store.write(move |writes| self::sign_in(writes, &sign_in, NOW, &POLICY));
         opened.unwrap().map(|_| id)
     }
 
     fn set_password(store: &Store) {
         let change = |writes: &mut Writes<'_>| {
-            change_user(writes, ROOT, Event::PasswordSet, None, UnixMillis(1), |user| {
+            change_user(writes, ROOT, Event::PasswordSet, None, NOW, |user| {
                 user.password_hash = hash("new");
             })
         };
@@ -482,7 +524,7 @@ mod tests {
     #[test]
     fn a_log_in_that_meets_a_sign_out_everywhere_is_let_in_and_one_that_meets_another_password_is_not() {
         let (_folder, store, verified) = store_with_root();
-        store.write(|writes| end_all_sessions(writes, ROOT, UnixMillis(1))).unwrap();
+        store.write(|writes| sign_out_everywhere(writes, ROOT, HERE, NOW)).unwrap();
         log_in(&store, &verified, None).expect("the password is right");
         set_password(&store);
         assert_eq!(log_in(&store, &verified, None), Err(Stale::Changed));
@@ -492,7 +534,7 @@ mod tests {
     fn a_log_in_that_meets_both_is_asked_to_come_again() {
         let (_folder, store, verified) = store_with_root();
         log_in(&store, &verified, Some("renewed")).unwrap();
-        store.write(|writes| end_all_sessions(writes, ROOT, UnixMillis(1))).unwrap();
+        store.write(|writes| sign_out_everywhere(writes, ROOT, HERE, NOW)).unwrap();
         assert_eq!(log_in(&store, &verified, None), Err(Stale::Changed), "which is no wrong password");
     }
 
@@ -502,11 +544,10 @@ mod tests {
         let id = log_in(&store, &verified, Some("renewed")).unwrap();
         let seen = verified.clone();
         let change =
-            move |writes: &mut Writes<'_>| change_password(writes, id, &seen, hash("chosen"), UnixMillis(1));
+            move |writes: &mut Writes<'_>| change_password(writes, id, &seen, hash("chosen"), HERE, NOW);
         assert_eq!(store.write(change).unwrap(), Ok(()));
-        let again = move |writes: &mut Writes<'_>| {
-            change_password(writes, id, &verified, hash("late"), UnixMillis(1))
-        };
+        let again =
+            move |writes: &mut Writes<'_>| change_password(writes, id, &verified, hash("late"), HERE, NOW);
         assert_eq!(store.write(again).unwrap(), Err(Stale::Changed));
     }
 
@@ -524,11 +565,11 @@ mod tests {
                 let name: Name = "root".parse().expect("a name");
                 let password_hash = PasswordHash(String::new());
                 let new = NewUser { id: ROOT, name, role: Role::Admin, password_hash };
-                let user = add_user(writes, new, None, UnixMillis(0))?.expect("the store is empty");
+                let user = add_user(writes, new, None, Now::default())?.expect("the store is empty");
                 writes
-                    .put_session(session, &Session::begin(&user, 1, address, "", UnixMillis(0), &POLICY))?;
+                    .put_session(session, &Session::begin(&user, 1, address, "", Now::default(), &POLICY))?;
                 change(writes, session)?;
-                still_administers(writes, Actor { session, address }, now)
+                still_administers(writes, Actor { session, address }, Now::at(now))
             })
             .unwrap()
     }
@@ -538,15 +579,20 @@ mod tests {
         let now = UnixMillis(1000);
         let change = |change: fn(&mut User)| {
             administers_after(now, move |writes, _| {
-                change_user(writes, ROOT, Event::RoleChanged, None, now, change).map(drop)
+                change_user(writes, ROOT, Event::RoleChanged, None, Now::at(now), change).map(drop)
             })
         };
         assert!(administers_after(now, |_, _| Ok(())));
         assert!(!change(|user| user.role = Role::User));
         assert!(!change(|user| user.disabled = true));
-        assert!(!change(|_| {}), "every session has ended");
+        assert!(change(|_| {}), "nothing has changed");
+        assert!(!administers_after(now, move |writes, _| {
+            revoke_all_sessions(writes, ROOT, None, Now::at(now)).map(drop)
+        }));
         assert!(!administers_after(now, |writes, session| writes.delete_session(session)));
-        assert!(!administers_after(now, move |writes, _| delete_user(writes, ROOT, None, now).map(drop)));
+        assert!(
+            !administers_after(now, move |writes, _| delete_user(writes, ROOT, None, Now::at(now)).map(drop))
+        );
         assert!(administers_after(UnixMillis(99_999), |_, _| Ok(())));
         assert!(!administers_after(UnixMillis(100_000), |_, _| Ok(())), "the session has expired");
     }

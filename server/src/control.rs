@@ -9,8 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::administration::{self, Answer, Command, Refusal};
 use crate::api::App;
-use crate::store::Progress;
+use crate::store::{Interrupted, Progress};
 
 /// Name of the socket inside the data folder.
 const FILE_NAME: &str = "control.sock";
@@ -33,12 +33,64 @@ const PATH_LEN_MAX: usize = 107;
 /// How long a peer may take to send its command or to take the answer.
 const PEER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The socket of a running server; dropping it finishes the command under way and removes the file.
+/// Most commands at once. A slow one, such as a backup, does not hold up the others.
+const COMMANDS_MAX: usize = 16;
+
+/// How long a stop waits for the commands under way to break off.
+const STOP_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// The socket of a running server; dropping it breaks off the commands under way and removes the file.
 #[derive(Debug)]
 pub struct Control {
     path: PathBuf,
-    stopping: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the threads of the commands share.
+#[derive(Debug, Default)]
+struct Shared {
+    stopping: AtomicBool,
+    /// How many commands are under way.
+    at_work: Mutex<usize>,
+    one_ended: Condvar,
+}
+
+impl Shared {
+    fn at_work(&self) -> MutexGuard<'_, usize> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more command, if there is one.
+    fn begin(self: &Arc<Self>) -> Option<Place> {
+        let mut at_work = self.at_work();
+        let has_room = *at_work < COMMANDS_MAX;
+        *at_work += usize::from(has_room);
+        has_room.then(|| Place(Arc::clone(self)))
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Waits until no command is under way, or for `patience`.
+    fn wait_for_all(&self, patience: Duration) {
+        let at_work = self.at_work();
+        let waited = self.one_ended.wait_timeout_while(at_work, patience, |at_work| *at_work > 0);
+        if waited.map_or(true, |(at_work, _)| *at_work > 0) {
+            log::warn!("a command was still under way");
+        }
+    }
+}
+
+/// The place of a command under way.
+struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *self.0.at_work() -= 1;
+        self.0.one_ended.notify_all();
+    }
 }
 
 impl Control {
@@ -61,40 +113,58 @@ impl Control {
         }
         let listener = UnixListener::bind(&path)?;
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-        let stopping = Arc::new(AtomicBool::new(false));
-        let stop = Arc::clone(&stopping);
+        let shared = Arc::new(Shared::default());
+        let accepting = Arc::clone(&shared);
         let thread = thread::Builder::new().name("control".to_owned()).spawn(move || {
-            for stream in listener.incoming().take_while(|_| !stop.load(Ordering::Acquire)) {
-                // A bug in one command must not cost the others their way in.
-                let answered = panic::catch_unwind(AssertUnwindSafe(|| stream.and_then(|s| answer(&app, s))));
-                match answered {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => log::warn!("a command was not answered: {error}"),
-                    Err(_) => log::error!("a command panicked"),
+            for stream in listener.incoming().take_while(|_| !accepting.is_stopping()) {
+                let begun = stream.and_then(|stream| begin(stream, &app, &accepting));
+                if let Err(error) = begun {
+                    log::warn!("a command was not taken: {error}");
                 }
             }
         })?;
-        Ok(Self { path, stopping, thread: Some(thread) })
+        Ok(Self { path, shared, thread: Some(thread) })
     }
 }
 
 impl Drop for Control {
     fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Release);
+        self.shared.stopping.store(true, Ordering::Release);
         // The thread waits for a connection, so it gets one. If it cannot have one, it ends with the process.
         let woken = UnixStream::connect(&self.path).is_ok();
         if let Some(thread) = self.thread.take().filter(|_| woken) {
             // A panic there has been printed already.
             let _ = thread.join();
         }
+        self.shared.wait_for_all(STOP_PATIENCE);
         // A socket that stays behind does no harm: the next server removes it.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-fn answer(app: &App, mut stream: UnixStream) -> io::Result<()> {
+/// Answers a command in a thread of its own.
+fn begin(mut stream: UnixStream, app: &Arc<App>, shared: &Arc<Shared>) -> io::Result<()> {
     stream.set_read_timeout(Some(PEER_TIMEOUT))?;
     stream.set_write_timeout(Some(PEER_TIMEOUT))?;
+    let Some(place) = shared.begin() else {
+        return send(&mut stream, &Line::Outcome(Err(Refusal::TooManyCommands)));
+    };
+    let app = Arc::clone(app);
+    thread::Builder::new().name("command".to_owned()).spawn(move || {
+        // A bug in one command must not take its place along.
+        match panic::catch_unwind(AssertUnwindSafe(|| answer(&app, &place.0, stream))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => log::warn!("a command was not answered: {error}"),
+            Err(_) => log::error!("a command panicked"),
+        }
+        // The store closes when nobody holds it any more, which the stop that waits for the place relies on.
+        drop(app);
+        drop(place);
+    })?;
+    Ok(())
+}
+
+fn answer(app: &App, shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
     let line = read_line(&stream, COMMAND_LEN_MAX)?;
     let Ok(command) = serde_json::from_str::<Command>(&line) else {
         return send(&mut stream, &Line::Outcome(Err(Refusal::Unreadable)));
@@ -103,6 +173,7 @@ fn answer(app: &App, mut stream: UnixStream) -> io::Result<()> {
     let outcome = administration::run(&app.office(), command, &mut |done, total| {
         // Whoever has gone away no longer wants to know; the work goes on.
         let _ = send(&mut peer, &Line::Progress { done, total });
+        if shared.is_stopping() { Err(Interrupted) } else { Ok(()) }
     });
     send(&mut stream, &Line::Outcome(outcome))
 }
@@ -138,7 +209,7 @@ pub fn ask(folder: &Path, command: &Command, progress: Progress<'_>) -> io::Resu
     stream.write_all(&line)?;
     for line in BufReader::new(stream).lines() {
         match serde_json::from_str(&line?)? {
-            Line::Progress { done, total } => progress(done, total),
+            Line::Progress { done, total } => progress(done, total).map_err(io::Error::other)?,
             Line::Outcome(outcome) => return Ok(outcome),
         }
     }

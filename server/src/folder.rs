@@ -6,9 +6,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::clock::Clock;
 use crate::keys::{KeyFileError, Keys};
+use crate::reconcile::{Because, is_reconciled, reconcile};
 use crate::settings::Settings;
-use crate::store::{self, OpenError, Store, StoreError};
+use crate::store::{self, OpenError, Reads, Store, StoreError};
 
 /// A data folder that is open.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub struct Opened {
     pub store: Store,
     /// Its keys.
     pub keys: Keys,
+    /// Whether the store was made just now.
+    pub is_new: bool,
 }
 
 /// Opens the data folder, making what is missing when it is new.
@@ -28,20 +32,32 @@ pub fn open(
     on_failure: impl FnOnce(&StoreError) + Send + 'static,
 ) -> Result<Opened, FolderError> {
     make(settings)?;
+    let is_new = !exists(settings);
     let store = Store::open(&store_path(settings), on_failure)?;
-    let used_with = store.read(store::Reads::key_fingerprints)?;
+    let used_with = store.read(Reads::key_fingerprints)?;
     check_privacy(settings)?;
     let keys = if used_with.is_empty() && !fs::exists(&settings.key_file).unwrap_or(true) {
         Keys::create(&settings.key_file)?
     } else {
         read_keys(settings, &used_with)?
     };
-    let fingerprints = keys.fingerprints();
-    if fingerprints != used_with {
-        store.write(move |writes| writes.put_key_fingerprints(&fingerprints))?;
-    }
     store.use_audit_key(keys.signing_audit_key().clone());
-    Ok(Opened { store, keys })
+    if !store.read(|reads| is_reconciled(reads, &keys))? {
+        let now = Clock::starting_at(store.highest_time_seen()?).now();
+        store.write_alone(
+            |writes| {
+                writes.saw_time(now);
+                reconcile(writes, &keys, Because::KeysMayHaveCome, now.system)
+            },
+            || {},
+        )?;
+    }
+    if store.read(Reads::is_lost)? {
+        log::warn!(
+            "the audit log is not what it was: somebody removed or changed where it ends; see `latchkey audit verify`"
+        );
+    }
+    Ok(Opened { store, keys, is_new })
 }
 
 /// Where the store of these settings lies.

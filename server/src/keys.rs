@@ -6,9 +6,10 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::mem;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, KeyInit, Mac};
@@ -35,14 +36,18 @@ const FILE_LEN_MAX: u64 = 32 << 10;
 /// Bytes of a line of it at most: an id, a key, a time.
 const LINE_LEN_MAX: usize = 3 + 1 + 43 + 1 + 20 + 1;
 
+/// What stands behind a key that is known and does not sign yet.
+const STANDBY: &str = "standby";
+
 // Every key id there is has room.
 const _: () = assert!(FILE_HEAD.len() + 256 * LINE_LEN_MAX <= FILE_LEN_MAX as usize);
 
 const FIRST_LINE: &str = "latchkey-keys 1";
 const FILE_HEAD: &str = "latchkey-keys 1
 # Whoever reads this file can sign in as anybody: keep it to its owner (0600), apart from backups of the store.
-# One key a line: its id (0 to 255) and 32 random bytes in base64url. The last line signs; the lines before it are
-# there for tokens that still live, and end with the second of Unix time at which they stopped signing.
+# One key a line: its id (0 to 255) and 32 random bytes in base64url. The last line without the word standby signs.
+# The lines before it are there for tokens that still live, and end with the second of Unix time at which they stopped
+# signing; the lines behind it are keys that do not sign yet.
 ";
 
 type HmacSha256 = Hmac<Sha256>;
@@ -54,12 +59,38 @@ struct Master {
     secret: Secret,
     /// When it stopped signing; files of earlier versions do not say.
     signed_until: Option<UnixMillis>,
+    /// Whether it is known and does not sign yet.
+    is_standby: bool,
 }
 
 impl Master {
     fn new(kid: u8) -> Self {
-        Self { kid, secret: Zeroizing::new(entropy::bytes()), signed_until: None }
+        Self { kid, secret: Zeroizing::new(entropy::bytes()), signed_until: None, is_standby: false }
     }
+}
+
+/// An id that no key has. It is not used again soon: tokens of a retired key may still be about.
+fn free_kid(masters: &[Master]) -> Result<u8, Reason> {
+    let newest = masters.last().map_or(0, |master| master.kid);
+    let is_free = |kid: &u8| masters.iter().all(|taken| taken.kid != *kid);
+    (1..=u8::MAX).map(|step| newest.wrapping_add(step)).find(is_free).ok_or(Reason::Full)
+}
+
+/// Lets the standby key `kid` sign from `now` on.
+fn let_sign(masters: &mut Vec<Master>, kid: u8, now: UnixMillis) -> Result<(), Reason> {
+    let place = masters.iter().position(|known| known.kid == kid).ok_or(Reason::NoSuchKey)?;
+    if !masters[place].is_standby {
+        return Err(Reason::NotStandby);
+    }
+    let mut activated = masters.remove(place);
+    activated.is_standby = false;
+    let first_standby = masters.iter().take_while(|master| !master.is_standby).count();
+    if let Some(signing) = first_standby.checked_sub(1).and_then(|place| masters.get_mut(place)) {
+        // Rounded up: a request under way signs with it until it has seen the other.
+        signing.signed_until = Some(UnixMillis::from_secs(now.as_secs_rounded_up()));
+    }
+    masters.insert(first_standby, activated);
+    Ok(())
 }
 
 /// The keys of a running server, which can change: requests under way keep those they began with.
@@ -67,12 +98,51 @@ impl Master {
 pub struct KeyRing {
     path: PathBuf,
     current: RwLock<Arc<Keys>>,
+    /// Held by the one who changes the file.
+    changing: Mutex<()>,
+}
+
+/// Another key file, written and not in force yet. Dropping it leaves everything as it was.
+#[derive(Debug)]
+pub struct Pending<'r> {
+    ring: &'r KeyRing,
+    path: PathBuf,
+    unfinished: PathBuf,
+    keys: Keys,
+    _alone: MutexGuard<'r, ()>,
+}
+
+impl Pending<'_> {
+    /// The keys that it holds.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Puts it in the place of the file before.
+    ///
+    /// # Errors
+    /// [`KeyFileError`]; then the file before is in force.
+    pub fn put_in_force(mut self) -> Result<Arc<Keys>, KeyFileError> {
+        fs::rename(&self.unfinished, &self.path)
+            .and_then(|()| private_file::sync_folder_of(&self.path))
+            .map_err(|error| self.ring.failed(Reason::Io(error)))?;
+        let keys = Arc::new(mem::take(&mut self.keys));
+        *self.ring.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&keys);
+        Ok(keys)
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        // It holds keys. Once it is in force there is no file of this name.
+        let _ = fs::remove_file(&self.unfinished);
+    }
 }
 
 impl KeyRing {
     /// The ring of the key file at `path`, which `keys` was read from.
     pub fn new(path: PathBuf, keys: Keys) -> Self {
-        Self { path, current: RwLock::new(Arc::new(keys)) }
+        Self { path, current: RwLock::new(Arc::new(keys)), changing: Mutex::new(()) }
     }
 
     /// The keys as they are now.
@@ -85,39 +155,55 @@ impl KeyRing {
         &self.path
     }
 
-    /// Adds a new master key, which signs from `now` on; returns its id.
+    /// One key more, known and not yet signing, and its id.
     ///
     /// # Errors
-    /// [`KeyFileError`] when the file cannot be read or written, or has no free key id; then nothing has changed.
-    pub fn rotate(&self, now: UnixMillis) -> Result<u8, KeyFileError> {
+    /// [`KeyFileError`] when the file cannot be read or written, is another than this process has read, or has no free
+    /// key id. So too below.
+    pub fn add(&self) -> Result<(u8, Pending<'_>), KeyFileError> {
         self.change(|masters| {
-            let is_free = |kid: &u8| masters.iter().all(|taken| taken.kid != *kid);
-            let newest = masters.last().map_or(0, |master| master.kid);
-            // Ids are not used again soon: tokens of a retired key may still be about.
-            let kid =
-                (1..=u8::MAX).map(|step| newest.wrapping_add(step)).find(is_free).ok_or(Reason::Full)?;
-            if let Some(signing) = masters.last_mut() {
-                // Rounded up: a request under way signs with it until it has seen the other.
-                signing.signed_until = Some(UnixMillis::from_secs(now.as_secs_rounded_up()));
-            }
-            masters.push(Master::new(kid));
+            let kid = free_kid(masters)?;
+            masters.push(Master { is_standby: true, ..Master::new(kid) });
             Ok(kid)
         })
     }
 
-    /// Removes a master key, with which every token it issued becomes invalid.
+    /// Lets a key that was added sign from `now` on.
     ///
     /// # Errors
-    /// [`KeyFileError`] as for [`rotate`](Self::rotate), and for the key that signs or is not there.
-    pub fn retire(&self, kid: u8) -> Result<(), KeyFileError> {
+    /// [`KeyFileError`] also for a key that is not there, or signs or has signed.
+    pub fn activate(&self, kid: u8, now: UnixMillis) -> Result<Pending<'_>, KeyFileError> {
+        let ((), pending) = self.change(|masters| let_sign(masters, kid, now))?;
+        Ok(pending)
+    }
+
+    /// One key more, which signs from `now` on, and its id.
+    ///
+    /// # Errors
+    /// [`KeyFileError`].
+    pub fn rotate(&self, now: UnixMillis) -> Result<(u8, Pending<'_>), KeyFileError> {
         self.change(|masters| {
-            if masters.last().is_some_and(|signing| signing.kid == kid) {
+            let kid = free_kid(masters)?;
+            masters.push(Master { is_standby: true, ..Master::new(kid) });
+            let_sign(masters, kid, now)?;
+            Ok(kid)
+        })
+    }
+
+    /// One key less, with which every token it issued becomes invalid.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] also for the key that signs, or is not there.
+    pub fn retire(&self, kid: u8) -> Result<Pending<'_>, KeyFileError> {
+        let ((), pending) = self.change(|masters| {
+            let place = masters.iter().position(|known| known.kid == kid).ok_or(Reason::NoSuchKey)?;
+            if signing(masters).is_some_and(|signing| signing.kid == kid) {
                 return Err(Reason::Signs);
             }
-            let place = masters.iter().position(|known| known.kid == kid).ok_or(Reason::NoSuchKey)?;
             masters.remove(place);
             Ok(())
-        })
+        })?;
+        Ok(pending)
     }
 
     /// The secret that access tokens of `kid` are signed with, for another verifier.
@@ -132,29 +218,41 @@ impl KeyRing {
         Ok(derive(&master.secret, b"access"))
     }
 
+    /// Writes the key file as `change` leaves it, beside the one that is there.
     fn change<T>(
         &self,
         change: impl FnOnce(&mut Vec<Master>) -> Result<T, Reason>,
-    ) -> Result<T, KeyFileError> {
-        let failed = |reason| KeyFileError { path: self.path.clone(), reason };
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+    ) -> Result<(T, Pending<'_>), KeyFileError> {
+        let alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut masters = read_masters(&self.path)?;
-        let changed = change(&mut masters).map_err(failed)?;
-        let text = file_text(&masters);
-        write_unfinished(&self.path, text.as_bytes())
-            .and_then(|unfinished| fs::rename(unfinished, &self.path))
-            .and_then(|()| private_file::sync_folder_of(&self.path))
-            .map_err(|error| failed(Reason::Io(error)))?;
-        *current = Arc::new(Keys::derive(&masters));
-        Ok(changed)
+        if Keys::derive(&masters).fingerprints() != self.current().fingerprints() {
+            return Err(self.failed(Reason::Another));
+        }
+        let changed = change(&mut masters).map_err(|reason| self.failed(reason))?;
+        // A link stays one: what takes its place would leave the keys in the file behind it.
+        let path = private_file::behind_links(&self.path);
+        let unfinished = write_unfinished(&path, file_text(&masters).as_bytes())
+            .map_err(|error| self.failed(Reason::Io(error)))?;
+        let keys = Keys::derive(&masters);
+        Ok((changed, Pending { ring: self, path, unfinished, keys, _alone: alone }))
+    }
+
+    fn failed(&self, reason: Reason) -> KeyFileError {
+        KeyFileError { path: self.path.clone(), reason }
     }
 }
 
+/// The key that signs: the last that is not standby.
+fn signing(masters: &[Master]) -> Option<&Master> {
+    masters.iter().rfind(|master| !master.is_standby)
+}
+
 /// Everything derived from the master keys.
+#[derive(Default)]
 pub struct Keys {
     /// For access tokens, the signing key first.
     access: Vec<Key>,
-    /// In the order of the file: the last one signs.
+    /// In the order of the file: the last one that is not standby signs.
     masters: Vec<Derived>,
 }
 
@@ -167,6 +265,7 @@ struct Derived {
     codes: CodeKey,
     fingerprint: [u8; 9],
     signed_until: Option<UnixMillis>,
+    is_standby: bool,
 }
 
 impl fmt::Debug for Keys {
@@ -176,12 +275,14 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Derives from `masters`, oldest first; there is at least one.
+    /// Derives from `masters`, oldest first; there is at least one that signs.
     fn derive(masters: &[Master]) -> Self {
-        let access = masters.iter().rev().map(access_key).collect();
+        let standby = masters.iter().filter(|master| master.is_standby);
+        let access = masters.iter().rev().filter(|master| !master.is_standby).chain(standby);
+        let access = access.map(access_key).collect();
         let masters = masters
             .iter()
-            .map(|Master { kid, secret, signed_until }| {
+            .map(|Master { kid, secret, signed_until, is_standby }| {
                 let mut fingerprint = [*kid; 9];
                 fingerprint[1..].copy_from_slice(&derive(secret, b"fingerprint")[..8]);
                 Derived {
@@ -192,6 +293,7 @@ impl Keys {
                     codes: CodeKey::new(keyed(&derive(secret, b"code"))),
                     fingerprint,
                     signed_until: *signed_until,
+                    is_standby: *is_standby,
                 }
             })
             .collect();
@@ -210,7 +312,16 @@ impl Keys {
 
     /// The id of the key that signs new tokens.
     pub fn signing_kid(&self) -> u8 {
-        self.masters.last().expect("a key file has at least one key").kid
+        self.signing().kid
+    }
+
+    fn signing(&self) -> &Derived {
+        self.masters.iter().rfind(|key| !key.is_standby).expect("a key file has a key that signs")
+    }
+
+    /// Whether a key is known and does not sign yet.
+    pub fn is_standby(&self, kid: u8) -> bool {
+        self.find(kid).is_some_and(|key| key.is_standby)
     }
 
     /// When a key that signs no more stopped, if that is known.
@@ -238,12 +349,12 @@ impl Keys {
 
     /// The key that binds new audit entries.
     pub fn signing_audit_key(&self) -> &AuditKey {
-        &self.masters.last().expect("a key file has at least one key").audit
+        &self.signing().audit
     }
 
     /// The key that makes one-time codes.
     pub fn signing_code_key(&self) -> &CodeKey {
-        &self.masters.last().expect("a key file has at least one key").codes
+        &self.signing().codes
     }
 
     /// The keys of one-time codes that may be about.
@@ -256,11 +367,16 @@ impl Keys {
         self.masters.iter().map(|key| key.fingerprint).collect()
     }
 
+    /// The fingerprint of one key.
+    pub fn fingerprint(&self, kid: u8) -> Option<[u8; 9]> {
+        self.find(kid).map(|key| key.fingerprint)
+    }
+
     fn find(&self, kid: u8) -> Option<&Derived> {
         self.masters.iter().find(|key| key.kid == kid)
     }
 
-    /// The ids of the keys, the signing one last.
+    /// The ids of the keys, in the order of the file.
     pub fn kids(&self) -> impl Iterator<Item = u8> {
         self.masters.iter().map(|key| key.kid)
     }
@@ -308,12 +424,16 @@ fn file_text(masters: &[Master]) -> Zeroizing<String> {
     // Large enough from the start, so that no copy of a key stays behind in memory.
     let mut text = Zeroizing::new(String::with_capacity(FILE_HEAD.len() + masters.len() * LINE_LEN_MAX));
     text.push_str(FILE_HEAD);
-    for Master { kid, secret, signed_until } in masters {
+    for Master { kid, secret, signed_until, is_standby } in masters {
         let key = Zeroizing::new(Base64UrlUnpadded::encode_string(&**secret));
         text.push_str(&format!("{kid} "));
         text.push_str(&key);
         if let Some(until) = signed_until {
             text.push_str(&format!(" {}", until.as_secs()));
+        }
+        if *is_standby {
+            text.push(' ');
+            text.push_str(STANDBY);
         }
         text.push('\n');
     }
@@ -322,8 +442,7 @@ fn file_text(masters: &[Master]) -> Zeroizing<String> {
 
 /// Writes a private file beside `path`, safe on the disk, to be put in its place: there whole or not at all.
 fn write_unfinished(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
-    let unfinished = private_file::beside(path, "new");
-    let mut file = private_file::create(&unfinished)?;
+    let (unfinished, mut file) = private_file::create_beside(path, "new")?;
     file.write_all(content)?;
     file.sync_all()?;
     Ok(unfinished)
@@ -338,6 +457,8 @@ fn parse(text: &str) -> Result<Vec<Master>, Reason> {
     for (line, number) in lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#')) {
         let (kid, rest) = line.split_once(' ').ok_or(Reason::Line(number))?;
         let (key, until) = rest.split_once(' ').map_or((rest, None), |(key, until)| (key, Some(until)));
+        let is_standby = until == Some(STANDBY);
+        let until = until.filter(|_| !is_standby);
         let until: Option<u64> = until.map(str::parse).transpose().map_err(|_| Reason::Line(number))?;
         let kid: u8 = kid.parse().map_err(|_| Reason::Line(number))?;
         let mut secret = Zeroizing::new([0; 32]);
@@ -345,9 +466,9 @@ fn parse(text: &str) -> Result<Vec<Master>, Reason> {
         if decoded.len() != 32 || masters.iter().any(|earlier| earlier.kid == kid) {
             return Err(Reason::Line(number));
         }
-        masters.push(Master { kid, secret, signed_until: until.map(UnixMillis::from_secs) });
+        masters.push(Master { kid, secret, signed_until: until.map(UnixMillis::from_secs), is_standby });
     }
-    if masters.is_empty() { Err(Reason::NoKeyFile) } else { Ok(masters) }
+    if signing(&masters).is_none() { Err(Reason::NoKeyFile) } else { Ok(masters) }
 }
 
 fn access_key(master: &Master) -> Key {
@@ -393,7 +514,9 @@ enum Reason {
     Line(usize),
     Full,
     Signs,
+    NotStandby,
     NoSuchKey,
+    Another,
 }
 
 impl fmt::Display for KeyFileError {
@@ -406,16 +529,24 @@ impl fmt::Display for KeyFileError {
             }
             Reason::NoKeyFile => write!(
                 f,
-                "{path} is no key file of latchkey: its first line has to be `{FIRST_LINE}` and a key has to follow; \
+                "{path} is no key file of latchkey: its first line has to be `{FIRST_LINE}` and a key that signs has to follow; \
                  put the right file back"
             ),
             Reason::Full => write!(f, "every key id is taken in {path}; retire a key first"),
             Reason::Signs => f.write_str("the key that signs cannot be retired; rotate first"),
+            Reason::NotStandby => f.write_str(
+                "only a key that was made with `latchkey key add` and has not signed yet can be activated",
+            ),
+            Reason::Another => write!(
+                f,
+                "{path} holds other keys than those in use; put the right key file back, or start the server again \
+                 to use these"
+            ),
             Reason::NoSuchKey => write!(f, "there is no such key in {path}; `latchkey key list` shows all"),
             Reason::Line(number) => write!(
                 f,
                 "line {number} of the key file {path} is not an unused key id (0 to 255), a space and 43 base64url \
-                 characters, and perhaps a time; put the right file back"
+                 characters, and perhaps a time or the word standby; put the right file back"
             ),
         }
     }
@@ -495,41 +626,138 @@ mod tests {
         assert!(refusal("").contains("no key file"));
         assert!(refusal(&format!("{FIRST_LINE}\n# nothing\n")).contains("no key file"));
         assert!(refusal(&format!("1 {KEY}\n")).contains("no key file"));
-        let lines = ["KEY", "256 KEY", "1 KEYA", "1 AEY", "1 KEY ", "1 KEY x", "1 KEY -1", "1 KEY 5 6"];
+        assert!(refusal(&format!("{FIRST_LINE}\n1 {KEY} standby\n")).contains("no key file"));
+        let lines = [
+            "KEY",
+            "256 KEY",
+            "1 KEYA",
+            "1 AEY",
+            "1 KEY ",
+            "1 KEY x",
+            "1 KEY -1",
+            "1 KEY 5 6",
+            "1 KEY Standby",
+        ];
         for line in lines.map(|line| line.replace("KEY", KEY)) {
             assert!(refusal(&format!("{FIRST_LINE}\n{line}\n")).contains("line 2"), "{line}");
         }
         assert!(refusal(&format!("{FIRST_LINE}\n1 {KEY}\n1 {KEY}\n")).contains("line 3"));
     }
 
-    #[test]
-    fn a_rotated_key_signs_and_the_one_before_lives_until_it_is_retired() {
+    /// A ring over a new key file.
+    fn ring() -> (tempfile::TempDir, KeyRing) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE_NAME);
-        let ring = KeyRing::new(path.clone(), Keys::create(&path).unwrap());
+        let keys = Keys::create(&path).unwrap();
+        (folder, KeyRing::new(path, keys))
+    }
+
+    fn rotate(ring: &KeyRing, now: UnixMillis) -> u8 {
+        let (kid, pending) = ring.rotate(now).unwrap();
+        pending.put_in_force().unwrap();
+        kid
+    }
+
+    fn kids(keys: &Keys) -> Vec<u8> {
+        keys.kids().collect()
+    }
+
+    #[test]
+    fn a_rotated_key_signs_and_the_one_before_lives_until_it_is_retired() {
+        let (_folder, ring) = ring();
         let before = ring.current();
-        assert_eq!(ring.rotate(UnixMillis(5_001)).unwrap(), 2);
-        assert_eq!(ring.current().kids().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(rotate(&ring, UnixMillis(5_001)), 2);
+        assert_eq!(kids(&ring.current()), [1, 2]);
         assert_eq!(ring.current().fingerprints()[0], before.fingerprints()[0]);
-        assert_eq!(Keys::read(&path).unwrap().fingerprints(), ring.current().fingerprints());
+        assert_eq!(Keys::read(ring.path()).unwrap().fingerprints(), ring.current().fingerprints());
 
         assert!(ring.retire(2).unwrap_err().to_string().contains("rotate first"));
         assert!(ring.retire(9).unwrap_err().to_string().contains("no such key"));
-        ring.retire(1).unwrap();
-        assert_eq!(Keys::read(&path).unwrap().kids().collect::<Vec<_>>(), [2]);
-        assert_eq!(ring.rotate(UnixMillis(9_000)).unwrap(), 3, "an id is not used again at once");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        ring.retire(1).unwrap().put_in_force().unwrap();
+        assert_eq!(kids(&Keys::read(ring.path()).unwrap()), [2]);
+        assert_eq!(rotate(&ring, UnixMillis(9_000)), 3, "an id is not used again at once");
+        assert_eq!(fs::metadata(ring.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_key_that_was_added_is_known_and_signs_when_it_is_activated() {
+        let (_folder, ring) = ring();
+        let (kid, pending) = ring.add().unwrap();
+        let keys = pending.put_in_force().unwrap();
+        assert_eq!((kid, keys.signing_kid(), keys.is_standby(2)), (2, 1, true));
+        assert!(keys.refresh(2).is_some(), "its tokens are good already");
+        assert_eq!(keys.access().iter().map(Key::kid).collect::<Vec<_>>(), [Some("1"), Some("2")]);
+
+        assert!(ring.activate(1, UnixMillis(0)).unwrap_err().to_string().contains("key add"));
+        assert!(ring.activate(9, UnixMillis(0)).unwrap_err().to_string().contains("no such key"));
+        ring.activate(2, UnixMillis(5_001)).unwrap().put_in_force().unwrap();
+        for keys in [&*ring.current(), &Keys::read(ring.path()).unwrap()] {
+            assert_eq!((keys.signing_kid(), keys.is_standby(2)), (2, false));
+            assert_eq!(keys.signed_until(1), Some(UnixMillis(6_000)));
+            assert_eq!(keys.access().iter().map(Key::kid).collect::<Vec<_>>(), [Some("2"), Some("1")]);
+        }
+        assert!(ring.activate(2, UnixMillis(0)).is_err(), "it signs already");
+    }
+
+    #[test]
+    fn a_rotation_leaves_keys_that_do_not_sign_yet_as_they_are() {
+        let (_folder, ring) = ring();
+        ring.add().unwrap().1.put_in_force().unwrap();
+        assert_eq!(rotate(&ring, UnixMillis(5_000)), 3);
+        assert_eq!((ring.current().signing_kid(), kids(&ring.current())), (3, vec![1, 3, 2]));
+        ring.activate(2, UnixMillis(9_000)).unwrap().put_in_force().unwrap();
+        let until = [1, 3, 2].map(|kid| ring.current().signed_until(kid));
+        assert_eq!(until, [Some(UnixMillis(5_000)), Some(UnixMillis(9_000)), None]);
+        ring.retire(3).unwrap().put_in_force().unwrap();
+        assert_eq!(kids(&Keys::read(ring.path()).unwrap()), [1, 2]);
+    }
+
+    #[test]
+    fn a_change_that_is_not_put_in_force_leaves_nothing_behind() {
+        let (folder, ring) = ring();
+        let before = fs::read(ring.path()).unwrap();
+        drop(ring.rotate(UnixMillis(0)).unwrap());
+        assert_eq!(fs::read(ring.path()).unwrap(), before);
+        assert_eq!(kids(&ring.current()), [1]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_key_file_that_was_exchanged_meanwhile_is_not_taken_over() {
+        let (_folder, ring) = ring();
+        fs::remove_file(ring.path()).unwrap();
+        Keys::create(ring.path()).unwrap();
+        let foreign = fs::read(ring.path()).unwrap();
+        let refused = [
+            ring.rotate(UnixMillis(0)).map(drop),
+            ring.add().map(drop),
+            ring.retire(1).map(drop),
+            ring.activate(1, UnixMillis(0)).map(drop),
+        ];
+        for refused in refused {
+            assert!(refused.unwrap_err().to_string().contains("other keys than those in use"));
+        }
+        assert_eq!(fs::read(ring.path()).unwrap(), foreign);
+    }
+
+    #[test]
+    fn a_key_file_behind_a_link_is_changed_where_it_lies() {
+        let (folder, ring) = ring();
+        let real = folder.path().join("real.keys");
+        fs::rename(ring.path(), &real).unwrap();
+        std::os::unix::fs::symlink("real.keys", ring.path()).unwrap();
+        rotate(&ring, UnixMillis(0));
+        assert!(fs::symlink_metadata(ring.path()).unwrap().is_symlink());
+        assert_eq!(kids(&Keys::read(&real).unwrap()), [1, 2]);
     }
 
     #[test]
     fn a_key_remembers_in_its_file_when_it_stopped_signing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE_NAME);
-        let ring = KeyRing::new(path.clone(), Keys::create(&path).unwrap());
+        let (_folder, ring) = ring();
         assert_eq!(ring.current().signed_until(1), None, "it signs");
-        ring.rotate(UnixMillis(5_001)).unwrap();
-        ring.rotate(UnixMillis(9_000)).unwrap();
-        for keys in [&*ring.current(), &Keys::read(&path).unwrap()] {
+        rotate(&ring, UnixMillis(5_001));
+        rotate(&ring, UnixMillis(9_000));
+        for keys in [&*ring.current(), &Keys::read(ring.path()).unwrap()] {
             let until = [1, 2, 3, 4].map(|kid| keys.signed_until(kid));
             assert_eq!(until, [Some(UnixMillis(6_000)), Some(UnixMillis(9_000)), None, None]);
         }
@@ -541,7 +769,7 @@ mod tests {
         let (_folder, path) = written(&format!("{FIRST_LINE}\n1 {KEY}\n2 {other}\n"), 0o600);
         let ring = KeyRing::new(path.clone(), Keys::read(&path).unwrap());
         assert_eq!(ring.current().signed_until(1), None);
-        ring.rotate(UnixMillis(7_000)).unwrap();
+        rotate(&ring, UnixMillis(7_000));
         let keys = Keys::read(&path).unwrap();
         assert_eq!([1, 2].map(|kid| keys.signed_until(kid)), [None, Some(UnixMillis(7_000))]);
     }

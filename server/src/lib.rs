@@ -27,6 +27,7 @@ pub mod one_time_code;
 pub mod password;
 mod private_file;
 pub mod problem;
+pub mod reconcile;
 pub mod restore;
 pub mod session;
 pub mod settings;

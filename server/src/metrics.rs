@@ -30,6 +30,18 @@ counts! {
     ConcurrentElsewhere = "refreshes_concurrent_elsewhere_total", "The same, from another address than the rotation";
     Retried = "refreshes_retried_total", "Refreshes repeated with their retry key";
     Reused = "sessions_reused_total", "Sessions ended because a spent refresh token was presented";
+    SweepFailed = "sweeps_failed_total", "Sweeps for dead sessions that stopped early";
+}
+
+/// What is measured when somebody asks: name, help, value.
+pub type Gauge = (&'static str, &'static str, u64);
+
+/// Gauges in the text format of Prometheus, version 0.0.4.
+pub fn gauges_text(gauges: &[Gauge]) -> String {
+    let line = |(name, help, value): &Gauge| {
+        format!("# HELP latchkey_{name} {help}.\n# TYPE latchkey_{name} gauge\nlatchkey_{name} {value}\n")
+    };
+    gauges.iter().map(line).collect()
 }
 
 /// The counters.

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::command;
 use crate::folder::check_fingerprints;
 use crate::keys::Keys;
+use crate::reconcile::{Because, Broken, reconcile};
 use crate::store::{Reads, Replacement, Store};
 use crate::time::UnixMillis;
 use crate::user::{User, UserId};
@@ -24,6 +25,8 @@ pub struct Restored {
     pub kept: Option<PathBuf>,
     /// The users whose state may have gone back, each with what differs.
     pub went_back: Vec<String>,
+    /// Why the backup's audit log was taken over as not verified, if it was.
+    pub unverified: Option<Broken>,
 }
 
 /// How a backup is restored.
@@ -55,7 +58,7 @@ pub enum Place<'a> {
 /// # Errors
 /// [`Refusal`]; then nothing has changed, unless it says that the store has stopped.
 pub fn restore(place: Place<'_>, backup: Replacement, terms: Terms<'_>) -> Result<Restored, Refusal> {
-    let (users, seen) = prepare(&backup, terms)?;
+    let Prepared { users, seen, unverified } = prepare(&backup, terms)?;
     let (before, kept) = match place {
         Place::Store(store) => {
             // Before anybody writes to the new store: no commit of its is of a time that it has left behind.
@@ -71,11 +74,16 @@ pub fn restore(place: Place<'_>, backup: Replacement, terms: Terms<'_>) -> Resul
     // Where nobody could sign in before, nothing went back.
     let went_back =
         if before.is_empty() { Vec::new() } else { what_went_back(&before, &users, terms.keep_sessions) };
-    Ok(Restored { users: users.len(), kept, went_back })
+    Ok(Restored { users: users.len(), kept, went_back, unverified })
 }
 
-/// A backup's users, and the highest time it has seen.
-type Prepared = (Vec<(UserId, User)>, UnixMillis);
+/// A backup as its store will begin with it.
+struct Prepared {
+    users: Vec<(UserId, User)>,
+    /// The highest time it has seen.
+    seen: UnixMillis,
+    unverified: Option<Broken>,
+}
 
 /// Makes a backup what its store will begin with.
 fn prepare(backup: &Replacement, terms: Terms<'_>) -> Result<Prepared, Refusal> {
@@ -84,18 +92,19 @@ fn prepare(backup: &Replacement, terms: Terms<'_>) -> Result<Prepared, Refusal> 
         let used_with = backup.read(Reads::key_fingerprints)?;
         check_fingerprints(&used_with, keys, key_file).map_err(|error| Refusal::Key(error.to_string()))?;
     }
-    let (fingerprints, now) = (keys.fingerprints(), clock.now());
-    backup.write(keys.signing_audit_key().clone(), |writes| {
+    let now = clock.now();
+    let unverified = backup.write(keys.signing_audit_key().clone(), |writes| {
         writes.saw_time(now);
+        // Before anything changes: it looks whether users and sessions are those that the logs are sealed with.
+        let unverified = reconcile(writes, keys, Because::ItIsABackup, now.system)?;
         if !keep_sessions {
             command::end_every_session(writes)?;
         }
-        // Of a key that is not among them no token will be asked for again.
-        writes.put_key_fingerprints(&fingerprints)?;
         writes.note(Occurrence::of(Event::Restored));
-        Ok(())
+        Ok(unverified)
     })?;
-    Ok(backup.read(|reads| Ok((reads.users()?, reads.highest_time_seen()?)))?)
+    let (users, seen) = backup.read(|reads| Ok((reads.users()?, reads.highest_time_seen()?)))?;
+    Ok(Prepared { users, seen, unverified })
 }
 
 /// The users whose state may have gone back, each with what differs.

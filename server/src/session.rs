@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 
-use crate::time::UnixMillis;
+use crate::time::{Now, UnixMillis};
 use crate::user::{User, UserId};
 
 /// Most sessions one user may have alive; signing in once more ends the one idle for longest.
@@ -34,6 +34,11 @@ impl SessionId {
     /// Whose session it is.
     pub fn user(self) -> UserId {
         UserId((u128::from_be_bytes(self.0) >> 64) as u64)
+    }
+
+    /// The random half of the id.
+    pub(crate) fn random(self) -> u64 {
+        u128::from_be_bytes(self.0) as u64
     }
 
     /// The lowest and the highest id a session of `user` can have.
@@ -106,25 +111,18 @@ pub struct Policy {
 
 impl Session {
     /// The record of a sign-in at `now`, with its first refresh token at generation 1.
-    pub fn begin(
-        user: &User,
-        kid: u8,
-        address: IpAddr,
-        label: &str,
-        now: UnixMillis,
-        policy: &Policy,
-    ) -> Self {
+    pub fn begin(user: &User, kid: u8, address: IpAddr, label: &str, now: Now, policy: &Policy) -> Self {
         // At a whole second, as the `exp` of its last access token has to be.
-        let expires = UnixMillis::from_secs(now.as_secs_rounded_up() + policy.lifetime_secs);
+        let expires = UnixMillis::from_secs(now.latest.as_secs_rounded_up() + policy.lifetime_secs);
         Self {
             kid,
             follows_another_key: false,
             generation: 1,
             auth_epoch: user.auth_epoch,
-            created: now,
+            created: now.system,
             expires,
-            idle_expires: now.plus_secs(policy.inactivity_secs).min(expires),
-            rotated_at: now,
+            idle_expires: now.latest.plus_secs(policy.inactivity_secs).min(expires),
+            rotated_at: now.system,
             retry_keys: [None, None],
             address: address.to_canonical(),
             label: truncated(label, LABEL_LEN_MAX).to_owned(),
@@ -139,8 +137,8 @@ impl Session {
     /// Rows 2 and 3: whether the session has ended although its record is still there.
     ///
     /// Every reader asks this: refresh, the guard of access tokens, the lists.
-    pub fn end_reason(&self, user: Option<&User>, now: UnixMillis) -> Option<EndReason> {
-        if now >= self.ends() || self.generation == u32::MAX {
+    pub fn end_reason(&self, user: Option<&User>, now: Now) -> Option<EndReason> {
+        if now.latest >= self.ends() || self.generation == u32::MAX {
             return Some(EndReason::Expired);
         }
         match user {
@@ -154,8 +152,15 @@ impl Session {
         self.kid == kid || self.follows_another_key
     }
 
-    fn in_grace(&self, now: UnixMillis, policy: &Policy) -> bool {
-        now.millis_since(self.rotated_at) < policy.grace_secs.saturating_mul(1000)
+    /// Whether the last rotation is so recent that another request of the same client may have caused it. One in the
+    /// future is too: the system clock was ahead when it was stamped.
+    fn in_grace(&self, now: Now, policy: &Policy) -> bool {
+        now.system.millis_since(self.rotated_at) < policy.grace_secs.saturating_mul(1000)
+    }
+
+    /// Whether the last rotation was stamped by a clock that was ahead. The next one gives it a right stamp.
+    fn rotated_in_the_future(&self, now: Now, policy: &Policy) -> bool {
+        self.rotated_at.millis_since(now.system) > policy.grace_secs.saturating_mul(1000)
     }
 
     fn rotated(
@@ -163,15 +168,15 @@ impl Session {
         generation: u32,
         kid: u8,
         retry_keys: [Option<RetryKey>; 2],
-        now: UnixMillis,
+        now: Now,
         policy: &Policy,
     ) -> Self {
         Self {
             kid,
             follows_another_key: kid != self.kid,
             generation,
-            rotated_at: now,
-            idle_expires: now.plus_secs(policy.inactivity_secs).min(self.expires),
+            rotated_at: now.system,
+            idle_expires: now.latest.plus_secs(policy.inactivity_secs).min(self.expires),
             retry_keys,
             ..self.clone()
         }
@@ -249,7 +254,7 @@ pub fn decide(
     record: Option<&Session>,
     user: Option<&User>,
     presented: Presented,
-    now: UnixMillis,
+    now: Now,
     policy: &Policy,
 ) -> Decision {
     let Presented { generation, retry_key, signing_kid } = presented;
@@ -270,7 +275,9 @@ pub fn decide(
         return Decision::Rotate(healed, Rotation::Ahead); // row 4
     }
     match session.generation - generation {
-        0 if in_grace => Decision::Repeat(Repetition::Unrotated), // row 5
+        0 if in_grace && !session.rotated_in_the_future(now, policy) => {
+            Decision::Repeat(Repetition::Unrotated)
+        } // row 5
         0 if same(retry_key, last) => Decision::Decline(Declined::RetryKeyReused), // row 5a
         0 => {
             let next = session.rotated(generation + 1, signing_kid, [retry_key, last], now, policy);

@@ -1,19 +1,24 @@
-//! The sweeper: deletes the records of dead sessions, slice by slice, so that it never stands in anybody's way.
+//! What the server does once a minute: it deletes the records of dead sessions, slice by slice, so that it never stands
+//! in anybody's way, and tells the log when the system clock is behind.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use std::{fmt, io};
+use std::{fmt, io, mem};
 
 use crate::api::App;
 use crate::command;
+use crate::metrics::Count;
 use crate::session::SessionId;
 use crate::store::{Store, StoreError};
-use crate::time::UnixMillis;
+use crate::time::Now;
 
 /// How often the sweeper goes through all sessions.
 const EVERY: Duration = Duration::from_secs(60);
+
+/// A lead that grows by more than so many seconds within a minute is worth a line in the log.
+const LEAD_TOLD_SECS: u64 = 1;
 
 /// Records in a slice: a read of about four milliseconds, and a commit of no more than it leaves.
 const SLICE_LEN: usize = 4096;
@@ -22,7 +27,7 @@ const SLICE_LEN: usize = 4096;
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read or written; the next sweep goes on where this one stopped.
-pub fn sweep(store: &Store, now: UnixMillis) -> Result<usize, StoreError> {
+pub fn sweep(store: &Store, now: Now) -> Result<usize, StoreError> {
     let mut after = SessionId([0; 16]);
     let mut swept = 0;
     loop {
@@ -66,15 +71,33 @@ impl Sweeper {
     pub fn start(app: Arc<App>) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
+            let mut lead_secs = app.clock.lead_secs();
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 match sweep(&app.store, app.clock.now()) {
                     Ok(0) => {}
                     Ok(swept) => log::debug!("swept {swept} dead sessions"),
-                    Err(error) => log::warn!("the sweeper stopped early: {error}"),
+                    Err(error) => {
+                        app.metrics.count(Count::SweepFailed);
+                        log::warn!("the sweeper stopped early: {error}");
+                    }
                 }
+                let before = mem::replace(&mut lead_secs, app.clock.lead_secs());
+                tell_lead(before, lead_secs);
             }
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+/// Tells the log when the system clock has fallen behind the highest time seen, and when it has caught up.
+fn tell_lead(before_secs: u64, now_secs: u64) {
+    if now_secs > before_secs + LEAD_TOLD_SECS {
+        log::warn!(
+            "the system clock is {now_secs} s behind the highest time seen: it was ahead, or is wrong now; until it has \
+             caught up, sessions live that much longer, and tokens are stamped with the system's time"
+        );
+    } else if before_secs > LEAD_TOLD_SECS && now_secs == 0 {
+        log::info!("the system clock has caught up with the highest time seen");
     }
 }
 
@@ -92,6 +115,7 @@ impl Drop for Sweeper {
 mod tests {
     use super::*;
     use crate::session::{Policy, Session};
+    use crate::time::UnixMillis;
     use crate::user::{PasswordHash, Role, UserId};
 
     #[test]
@@ -104,25 +128,26 @@ mod tests {
             .write(move |writes| {
                 let hash = PasswordHash(String::new());
                 let new = command::NewUser { id, name, role: Role::User, password_hash: hash };
-                command::add_user(writes, new, None, UnixMillis(0))?;
+                command::add_user(writes, new, None, Now::default())?;
                 let user = writes.user(id)?.expect("alice was added");
                 // More than a slice, every third of them signed in later.
                 for n in 0..(SLICE_LEN as u64 + 500) {
                     let began = UnixMillis(if n.is_multiple_of(3) { 60_000 } else { 0 });
-                    let session = Session::begin(&user, 1, [127, 0, 0, 1].into(), "", began, &policy);
+                    let session =
+                        Session::begin(&user, 1, [127, 0, 0, 1].into(), "", Now::at(began), &policy);
                     writes.put_session(SessionId::new(id, n.to_be_bytes()), &session)?;
                 }
                 // Nobody's: the user was deleted meanwhile.
                 let session =
-                    Session::begin(&user, 1, [127, 0, 0, 1].into(), "", UnixMillis(60_000), &policy);
+                    Session::begin(&user, 1, [127, 0, 0, 1].into(), "", Now::at(UnixMillis(60_000)), &policy);
                 writes.put_session(SessionId::new(UserId(2), [0; 8]), &session)
             })
             .unwrap();
         let living = |store: &Store| store.read(|reads| Ok(reads.sessions_of(id)?.len())).unwrap();
-        assert_eq!(sweep(&store, UnixMillis(99_999)).unwrap(), 1);
+        assert_eq!(sweep(&store, Now::at(UnixMillis(99_999))).unwrap(), 1);
         assert_eq!(living(&store), SLICE_LEN + 500);
-        assert_eq!(sweep(&store, UnixMillis(100_000)).unwrap(), (SLICE_LEN + 500) * 2 / 3);
+        assert_eq!(sweep(&store, Now::at(UnixMillis(100_000))).unwrap(), (SLICE_LEN + 500) * 2 / 3);
         assert_eq!(living(&store), (SLICE_LEN + 500).div_ceil(3));
-        assert_eq!(sweep(&store, UnixMillis(100_000)).unwrap(), 0);
+        assert_eq!(sweep(&store, Now::at(UnixMillis(100_000))).unwrap(), 0);
     }
 }

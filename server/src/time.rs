@@ -1,4 +1,4 @@
-//! A point in time as the rules see it: milliseconds of Unix time, always an argument, never read here.
+//! Points in time as the rules see them: milliseconds of Unix time, always arguments, never read here.
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,5 +33,35 @@ impl UnixMillis {
     /// Whole seconds of Unix time, rounded down: the NumericDate of RFC 7519 §2.
     pub const fn as_secs(self) -> u64 {
         self.0 / 1000
+    }
+}
+
+/// The present, as the two readings of the clock that a rule may need.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// What the system clock shows. Tokens, records and log entries are stamped with it, since others compare the
+    /// stamps with clocks of their own.
+    pub system: UnixMillis,
+    /// The latest time that was ever shown. Expiry is judged by it, so that nothing comes back to life when the system
+    /// clock is set back.
+    pub latest: UnixMillis,
+}
+
+impl Now {
+    /// The present while the system clock has never been ahead: both readings are the same.
+    pub const fn at(time: UnixMillis) -> Self {
+        Self { system: time, latest: time }
+    }
+
+    /// Both readings, but no later than those of `other`.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self { system: self.system.min(other.system), latest: self.latest.min(other.latest) }
+    }
+}
+
+impl From<UnixMillis> for Now {
+    fn from(time: UnixMillis) -> Self {
+        Self::at(time)
     }
 }

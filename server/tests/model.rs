@@ -11,10 +11,12 @@ use std::collections::HashMap;
 use latchkey::command::{self, NewUser, SignIn, Verified};
 use latchkey::session::{Presented, RetryKey, SessionId};
 use latchkey::store::Store;
-use latchkey::time::UnixMillis;
+use latchkey::time::{Now, UnixMillis};
 use latchkey::user::{PasswordHash, Role, UserId};
 use plain::{POLICY, Plain, in_words};
 use proptest::prelude::*;
+
+const LOCALHOST: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 const USERS: u8 = 2;
 const SESSIONS: u8 = 3;
@@ -82,7 +84,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
         store
             .write(move |writes| {
                 let new = NewUser { id: id_of(user), name, role: Role::User, password_hash: hash };
-                command::add_user(writes, new, None, UnixMillis(0)).map(drop)
+                command::add_user(writes, new, None, Now::default()).map(drop)
             })
             .unwrap();
     }
@@ -94,7 +96,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let mut sign_ins = 0_u64;
 
     for step in steps {
-        let at = UnixMillis(now * 1000);
+        let at = Now::at(UnixMillis(now * 1000));
         match step {
             Step::Wait { secs } => now += secs,
             Step::SignIn { session } => {
@@ -148,15 +150,18 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::SignOut { session } => {
                 if let (Some(&id), Some(known)) = (ids.get(&session), plain.get_mut(&session)) {
-                    let event = latchkey::audit::Event::SignedOut;
                     store
-                        .write(move |writes| command::end_session(writes, id.user(), id, event, at).map(drop))
+                        .write(move |writes| {
+                            command::sign_out(writes, id.user(), id, LOCALHOST, at).map(drop)
+                        })
                         .unwrap();
                     known.is_over = true;
                 }
             }
             Step::EndAll { user } => {
-                store.write(move |writes| command::end_all_sessions(writes, id_of(user), at)).unwrap();
+                store
+                    .write(move |writes| command::sign_out_everywhere(writes, id_of(user), LOCALHOST, at))
+                    .unwrap();
                 end_all_of(user, &mut plain);
             }
             Step::Disable { user, disabled } => {
@@ -168,8 +173,10 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                         })
                     })
                     .unwrap();
-                is_disabled[usize::from(user)] = disabled;
-                end_all_of(user, &mut plain);
+                let was_disabled = std::mem::replace(&mut is_disabled[usize::from(user)], disabled);
+                if was_disabled != disabled {
+                    end_all_of(user, &mut plain);
+                }
             }
         }
     }

@@ -54,11 +54,17 @@ impl Setup {
         self
     }
 
+    /// Sets a variable of the environment that is no setting.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: impl ToString) -> Self {
+        self.settings.push((name.to_owned(), value.to_string()));
+        self
+    }
+
     /// Logs all there is to log.
     #[must_use]
-    pub fn with_every_log_line(mut self) -> Self {
-        self.settings.push(("RUST_LOG".to_owned(), "trace".to_owned()));
-        self
+    pub fn with_every_log_line(self) -> Self {
+        self.with_variable("RUST_LOG", "trace")
     }
 
     /// Lets the server print and log JSON.
@@ -190,6 +196,11 @@ impl Server {
         format!("http://{}", self.address())
     }
 
+    /// Whether the server was started and neither stopped nor killed.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// The process id of the running server.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("the server runs").id()
@@ -232,7 +243,13 @@ impl Server {
             bash.args(["-c", &format!("{script}exec \"$0\" \"$@\"")]).arg(&self.setup.program);
             bash
         };
-        command.args(arguments).current_dir(self.folder()).env_clear().stdin(Stdio::null());
+        command.args(arguments);
+        self.command_of(command)
+    }
+
+    /// Another command in this folder with these settings, and nothing else from outside.
+    pub fn command_of(&self, mut command: Command) -> Command {
+        command.current_dir(self.folder()).env_clear().stdin(Stdio::null());
         command.envs(self.setup.settings.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use latchkey_tests::http::Request;
-use latchkey_tests::server::{Server, Setup, Tokens, assert_fails, printed};
+use latchkey_tests::server::{PASSWORD, Server, Setup, Tokens, assert_fails, printed};
 use redb::ReadableTable;
 use serde_json::Value;
 
@@ -159,6 +159,150 @@ fn the_audit_log_tells_what_happened_and_both_parties_of_a_reuse() {
     assert!(printed(&server.run(&["audit", "verify"])).contains("main log   whole, 4 entries"));
 }
 
+/// The newest entries, as event, user's name and address.
+fn told(server: &Server, lines: usize) -> Vec<(String, String, String)> {
+    let entries = json(server, &["audit", "tail", "--lines", &lines.to_string()]);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    entries
+        .iter()
+        .map(|entry| (text(&entry["event"]), text(&entry["name"]), text(&entry["address"])))
+        .collect()
+}
+
+#[test]
+fn no_session_ends_without_an_entry_that_says_from_where() {
+    let (server, alice) = without_grace();
+    server.add_user("bob");
+    // Bob signs in with the cookie of alice.
+    let login = Request::login("bob", PASSWORD).field("Cookie", &server.cookie(&alice.refresh));
+    let bob = Tokens::from(&server.send(login));
+    let here = |event: &str, name: &str| (event.to_owned(), name.to_owned(), "127.0.0.1".to_owned());
+    assert_eq!(told(&server, 2), [here("session_replaced", "alice"), here("signed_in", "bob")]);
+
+    let change = serde_json::json!({"current": PASSWORD, "new": "correct horse battery staples"});
+    let changed = server.send(Request::post("/api/auth/password").bearer(&bob.access).json(&change));
+    assert_eq!(changed.status, 204);
+    assert_eq!(told(&server, 1), [here("password_changed", "bob")]);
+    let bob = Tokens::from(&server.refresh(&bob.refresh, None));
+    assert_eq!(server.send(Request::post("/api/auth/logout-all").bearer(&bob.access)).status, 204);
+    assert_eq!(told(&server, 1), [here("signed_out_everywhere", "bob")]);
+
+    let alice = server.login("alice");
+    let end = format!("/api/auth/sessions/{}", server.login("alice").session);
+    assert_eq!(server.send(Request::delete(&end).bearer(&alice.access)).status, 204);
+    assert_eq!(told(&server, 1), [here("signed_out", "alice")]);
+    let logout = Request::post("/api/auth/logout").field("Cookie", &server.cookie(&alice.refresh));
+    assert_eq!(server.send(logout).status, 204);
+    assert_eq!(told(&server, 1), [here("signed_out", "alice")]);
+}
+
+#[test]
+fn the_session_that_makes_room_for_the_65th_has_an_entry() {
+    let server = Setup::new(SERVER).with("ARGON2_PROFILE", "low-memory").start();
+    server.add_user("alice");
+    let first = server.login("alice");
+    for _ in 0..64 {
+        server.login("alice");
+    }
+    let entries = json(&server, &["audit", "tail", "--lines", "2"]);
+    assert_eq!(
+        (&entries[0]["event"], &entries[0]["session"]),
+        (&"session_displaced".into(), &first.session.into())
+    );
+    assert_eq!(entries[1]["event"], "signed_in");
+}
+
+#[test]
+fn what_changes_nothing_signs_nobody_out() {
+    let server = Setup::new(SERVER).start();
+    server.add_admin("alice");
+    let tokens = server.login("alice");
+    let before = events(&server, &[]);
+    for command in [&["user", "enable", "alice"][..], &["user", "role", "alice", "admin"]] {
+        printed(&server.run(command));
+        assert_eq!(server.get("/api/me", &tokens.access).status, 200, "{command:?}");
+    }
+    assert_eq!(events(&server, &[]), before);
+    printed(&server.run(&["user", "role", "alice", "user"]));
+    server.get("/api/me", &tokens.access).assert_refused(401, "invalid_token", "refresh");
+    printed(&server.run(&["user", "disable", "alice"]));
+    let before = events(&server, &[]);
+    printed(&server.run(&["user", "disable", "alice"]));
+    assert_eq!(events(&server, &[]), before);
+}
+
+#[test]
+fn a_key_is_known_before_it_signs() {
+    let (server, _) = without_grace();
+    let told = printed(&server.run(&["key", "add"]));
+    assert!(
+        told.contains("latchkey key export access 2") && told.contains("latchkey key activate 2"),
+        "{told}"
+    );
+    let list = printed(&server.run(&["key", "list"]));
+    assert!(list.contains("  1         1  yes\n  2         0  not yet"), "{list}");
+    let kid_of = |tokens: &Tokens| {
+        let header = jsonwebtoken::decode_header(&tokens.access).unwrap();
+        header.kid.unwrap()
+    };
+    assert_eq!(kid_of(&server.login("alice")), "1");
+    // Whoever verifies offline gets the secret now, before the first token.
+    let secret = printed(&server.run(&["key", "export", "access", "2"]));
+    printed(&server.run(&["key", "activate", "2"]));
+    let tokens = server.login("alice");
+    assert_eq!(kid_of(&tokens), "2");
+    let key = jsonwebtoken::DecodingKey::from_base64_secret(&pad(secret.trim())).unwrap();
+    let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+    validation.set_audience(&[server.url()]);
+    jsonwebtoken::decode::<Value>(&tokens.access, &key, &validation).unwrap();
+    assert_fails(&server.run(&["key", "activate", "1"]), "key add");
+    let told = events(&server, &[]);
+    assert_eq!(told[2..], ["key_added", "signed_in", "key_activated", "signed_in"]);
+}
+
+#[test]
+fn a_key_that_never_signed_is_retired_without_a_word() {
+    let (server, _) = without_grace();
+    printed(&server.run(&["key", "add"]));
+    assert_eq!(printed(&server.run(&["key", "retire", "2"])), "retired key 2\n");
+    assert_eq!(json(&server, &["key", "list"]).len(), 1);
+}
+
+#[test]
+fn a_foreign_key_file_is_not_taken_over_by_a_running_server() {
+    let (server, tokens) = without_grace();
+    let keys = server.data().join("keys");
+    let ours = fs::read(&keys).unwrap();
+    let other = Setup::new(SERVER).start();
+    fs::copy(other.data().join("keys"), &keys).unwrap();
+    for command in
+        [&["key", "rotate"][..], &["key", "add"], &["key", "retire", "1"], &["key", "activate", "1"]]
+    {
+        assert_fails(&server.run(command), "holds other keys than those in use");
+    }
+    assert_fails(&server.run(&["check"]), "other keys than those in use");
+    fs::write(&keys, ours).unwrap();
+    printed(&server.run(&["check"]));
+    printed(&server.run(&["key", "rotate"]));
+    assert_eq!(server.refresh(&tokens.refresh, None).status, 200);
+}
+
+#[test]
+fn a_key_file_that_cannot_be_written_ends_no_session() {
+    let (server, tokens) = without_grace();
+    printed(&server.run(&["key", "rotate"]));
+    let before = events(&server, &[]);
+    // Where the other key file would be written there is a folder, which even root cannot write over.
+    fs::create_dir(server.data().join("keys.new")).unwrap();
+    let retire = ["key", "retire", "1", "--force", "--even-if-tokens-live"];
+    assert_fails(&server.run(&retire), "cannot be used");
+    assert_eq!(events(&server, &[]), before);
+    assert_eq!(server.get("/api/me", &tokens.access).status, 200);
+    fs::remove_dir(server.data().join("keys.new")).unwrap();
+    printed(&server.run(&retire));
+    server.refresh(&tokens.refresh, None).assert_refused(401, "invalid_refresh_token", "login");
+}
+
 #[test]
 fn refused_log_ins_are_counted_by_the_minute_in_a_log_of_their_own_and_cost_no_commit() {
     let (mut server, _) = without_grace();
@@ -246,30 +390,117 @@ fn retiring_a_key_binds_the_log_anew_and_does_not_hide_tampering() {
     );
 }
 
+const META: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+const REFUSALS: redb::TableDefinition<'_, u64, &[u8; 112]> = redb::TableDefinition::new("refusals");
+
+/// Where both logs end, and the entries of the main one, as somebody with the file finds them.
+struct Logs {
+    seal: Vec<u8>,
+    entries: Vec<(u64, [u8; 112])>,
+}
+
+impl Logs {
+    fn read(server: &Server) -> Self {
+        let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
+        let transaction = redb::ReadableDatabase::begin_read(&database).unwrap();
+        let seal = transaction.open_table(META).unwrap().get("logs").unwrap().unwrap().value().to_vec();
+        let entries = transaction.open_table(AUDIT).unwrap();
+        let entries = entries.iter().unwrap().map(Result::unwrap);
+        Self { seal, entries: entries.map(|(number, record)| (number.value(), *record.value())).collect() }
+    }
+
+    /// Puts these logs in the place of those that are there, and changes nothing else.
+    fn put(&self, server: &Server) {
+        change(server, |transaction| {
+            transaction.open_table(META).unwrap().insert("logs", self.seal.as_slice()).unwrap();
+            let mut audit = transaction.open_table(AUDIT).unwrap();
+            audit.retain(|_, _| false).unwrap();
+            for (number, record) in &self.entries {
+                audit.insert(number, record).unwrap();
+            }
+        });
+    }
+}
+
+fn change(server: &Server, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    change(&transaction);
+    transaction.commit().unwrap();
+}
+
+/// Asserts that `audit verify` tells, also after the server has run and written, until the logs are sealed anew.
+#[track_caller]
+fn assert_told(server: &mut Server, what: &str) {
+    assert_fails(&server.run(&["audit", "verify"]), what);
+    server.start();
+    server.login("alice");
+    assert_fails(&server.run(&["audit", "verify"]), what);
+    let kept = events(server, &[]).len();
+    assert!(printed(&server.run(&["audit", "seal", "--yes"])).starts_with("until now: "));
+    let told = printed(&server.run(&["audit", "verify"]));
+    assert!(told.contains("main log   whole") && told.contains("taken over unverified"), "{told}");
+    assert_eq!(events(server, &[]).len(), kept + 1);
+    assert_eq!(events(server, &[]).last().unwrap(), "log_sealed");
+}
+
 #[test]
-fn a_log_whose_newest_entries_were_cut_off_is_broken() {
+fn a_log_whose_newest_entries_were_cut_off_is_told() {
     let (mut server, _) = without_grace();
     server.login("alice");
     server.stop();
-    let head: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
-    let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
-    let transaction = database.begin_write().unwrap();
-    {
-        // The MAC of the entry before stands in the entry that is cut off, so the head can be made to fit.
-        let previous: [u8; 32] = {
-            let audit = transaction.open_table(AUDIT).unwrap();
-            let last = *audit.get(2).unwrap().unwrap().value();
-            last[80..].try_into().unwrap()
-        };
-        let mut meta = transaction.open_table(head).unwrap();
-        let mut bytes = meta.get("audit_head").unwrap().unwrap().value().to_vec();
-        bytes[..8].copy_from_slice(&2_u64.to_be_bytes());
-        bytes[8..40].copy_from_slice(&previous);
-        meta.insert("audit_head", bytes.as_slice()).unwrap();
+    let mut logs = Logs::read(&server);
+    // The MAC of the entry before stands in the entry that is cut off, so the end can be made to fit.
+    let (_, last) = logs.entries.pop().unwrap();
+    logs.seal[3..11].copy_from_slice(&2_u64.to_be_bytes());
+    logs.seal[11..43].copy_from_slice(&last[80..]);
+    logs.put(&server);
+    assert_told(&mut server, "where the logs end was removed or changed");
+}
+
+#[test]
+fn a_log_that_was_removed_alone_is_told() {
+    let (mut server, _) = without_grace();
+    server.stop();
+    change(&server, |transaction| {
+        transaction.open_table(META).unwrap().remove("logs").unwrap();
+        transaction.open_table(AUDIT).unwrap().retain(|_, _| false).unwrap();
+        transaction.open_table(REFUSALS).unwrap().retain(|_, _| false).unwrap();
+    });
+    assert_told(&mut server, "where the logs end was removed or changed");
+}
+
+#[test]
+fn a_log_that_was_removed_with_all_that_the_store_says_of_keys_is_told() {
+    let (mut server, _) = without_grace();
+    server.stop();
+    change(&server, |transaction| {
+        let mut meta = transaction.open_table(META).unwrap();
+        meta.retain(|key, _| ["schema", "highest_time_ms"].contains(&key)).unwrap();
+    });
+    assert_told(&mut server, "where the logs end was removed or changed");
+}
+
+#[test]
+fn a_log_that_was_put_back_alone_is_told() {
+    // What happened between: a log-in, a sign-out everywhere, a log-in and a sign-out of another session.
+    for what in 0..3 {
+        let (mut server, first) = without_grace();
+        server.stop();
+        let before = Logs::read(&server);
+        server.start();
+        match what {
+            0 => drop(server.login("alice")),
+            1 => drop(printed(&server.run(&["session", "revoke-all", "--user", "alice"]))),
+            _ => {
+                server.login("alice");
+                printed(&server.run(&["session", "revoke", &first.session]));
+            }
+        }
+        server.stop();
+        before.put(&server);
+        assert_told(&mut server, "the logs are of another time");
     }
-    transaction.commit().unwrap();
-    drop(database);
-    assert_fails(&server.run(&["audit", "verify"]), "entry 1 is not as it was written");
 }
 
 #[test]

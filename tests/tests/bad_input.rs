@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use latchkey_tests::http::Request;
@@ -244,6 +245,52 @@ fn a_store_of_a_newer_schema_is_refused_and_left_as_it_is() {
     assert_eq!(meta.get("schema").unwrap().unwrap().value(), 9_u32.to_be_bytes());
 }
 
+/// The refresh token of alice in the store of schema 2, which is good for a year.
+const ALICE_OF_SCHEMA_2: &str =
+    concat!("AQHkTjogpKPztFVh4eWSsKUoAAAAAUgyGtxg", "HTZelEci52SaWE3sfitemoZ7KYpU-UwZpcQN");
+
+#[test]
+fn a_store_of_schema_2_keeps_sessions_and_audit_log_and_is_refused_by_what_wrote_it() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/tests/fixtures/schema-2");
+    for is_tampered_with in [false, true] {
+        let mut server = Setup::new(SERVER).with("GRACE_SECS", 0).stopped();
+        fs::create_dir(server.data()).unwrap();
+        fs::set_permissions(server.data(), Permissions::from_mode(0o700)).unwrap();
+        for name in ["keys", "latchkey.redb"] {
+            fs::copy(fixture.join(name), server.data().join(name)).unwrap();
+            fs::set_permissions(server.data().join(name), Permissions::from_mode(0o600)).unwrap();
+        }
+        if is_tampered_with {
+            let meta: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+            let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
+            let transaction = database.begin_write().unwrap();
+            transaction.open_table(meta).unwrap().remove("audit_head").unwrap();
+            transaction.commit().unwrap();
+        }
+        server.start();
+        let verified = server.run(&["audit", "verify"]);
+        assert_eq!(verified.status.success(), !is_tampered_with, "{verified:?}");
+        let tail = server.run(&["audit", "tail"]).stdout;
+        let tail = String::from_utf8(tail).unwrap();
+        let events = [
+            "user_added, user alice",
+            "user_added, user bob",
+            "signed_in, user alice",
+            "key_rotated",
+            "signed_in",
+        ];
+        assert!(events.iter().all(|event| tail.contains(event)), "{tail}");
+        assert_eq!(server.refresh(ALICE_OF_SCHEMA_2, None).status, 200);
+        // What an older binary finds is a schema that it does not know.
+        server.stop();
+        let meta: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+        let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
+        let transaction = database.begin_read().unwrap();
+        let table = transaction.open_table(meta).unwrap();
+        assert_eq!(table.get("schema").unwrap().unwrap().value(), 3_u32.to_be_bytes());
+    }
+}
+
 #[test]
 fn a_disk_that_is_full_at_the_first_start_is_said_and_the_next_start_goes_on() {
     let mut server = Setup::new(SERVER).stopped();
@@ -309,4 +356,98 @@ fn a_lost_foreign_or_public_key_file_is_refused_and_the_right_one_goes_on() {
     fs::write(&path, ours).unwrap();
     server.start();
     assert_eq!(server.get("/api/me", &tokens.access).status, 200);
+}
+
+#[test]
+fn a_store_of_zero_bytes_is_no_new_store() {
+    let mut server = server_with_alice();
+    server.stop();
+    let path = server.data().join("latchkey.redb");
+    let kept = fs::read(&path).unwrap();
+    fs::write(&path, "").unwrap();
+    for command in [&["check"][..], &["serve"], &["user", "list"], &["user", "reset", "alice"]] {
+        assert_fails(&server.run(command), "is an empty file");
+    }
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+    fs::write(&path, kept).unwrap();
+    server.start();
+    server.login("alice");
+}
+
+#[test]
+fn a_command_in_the_wrong_folder_says_that_it_made_a_store() {
+    let server = Setup::new(SERVER).stopped();
+    let add = |name: &str| {
+        let output = server.run_with_input(&["user", "add", name, "--password-stdin"], PASSWORD);
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(add("alice"), "latchkey: made a new store in ./latchkey-data, where there was none\n");
+    assert_eq!(add("bob"), "");
+}
+
+#[test]
+fn a_damaged_record_fails_its_owner_alone() {
+    let mut server = server_with_alice();
+    server.add_user("bob");
+    let (alice, bob) = (server.login("alice"), server.login("bob"));
+    server.stop();
+    let id = latchkey::session::SessionId::from_handle(&alice.session).unwrap();
+    let sessions: redb::TableDefinition<'_, &[u8; 16], &[u8; 120]> = redb::TableDefinition::new("sessions");
+    let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(sessions).unwrap().insert(&id.0, &[0xff; 120]).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    server.start();
+    for _ in 0..3 {
+        server.refresh(&alice.refresh, None).assert_refused(503, "unavailable", "retry");
+        server.get("/api/me", &alice.access).assert_refused(503, "unavailable", "retry");
+        assert_eq!(server.get("/api/me", &bob.access).status, 200);
+    }
+    assert_eq!(server.refresh(&bob.refresh, None).status, 200);
+    server.login("bob");
+    assert_eq!(server.stop(), Some(0));
+}
+
+/// The owner of whatever lies in the data folder.
+fn owners(server: &Server) -> Vec<(String, u32)> {
+    use std::os::unix::fs::MetadataExt;
+    let entries = fs::read_dir(server.data()).unwrap().map(Result::unwrap);
+    let mut owners: Vec<_> = entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().uid()))
+        .collect();
+    owners.sort();
+    owners
+}
+
+#[test]
+fn what_root_does_to_a_stopped_service_leaves_it_the_files() {
+    if !is_root() {
+        eprintln!("SKIPPED: only root can give files away");
+        return;
+    }
+    const NOBODY: u32 = 65_534;
+    let server = Setup::new(SERVER).stopped();
+    let give = || {
+        std::os::unix::fs::chown(server.data(), Some(NOBODY), Some(NOBODY)).unwrap();
+        for (name, _) in owners(&server) {
+            std::os::unix::fs::chown(server.data().join(name), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    };
+    fs::create_dir(server.data()).unwrap();
+    fs::set_permissions(server.data(), Permissions::from_mode(0o700)).unwrap();
+    give();
+    server.add_user("alice");
+    for command in [
+        &["backup", "copy.redb"][..],
+        &["key", "rotate"],
+        &["key", "add"],
+        &["compact"],
+        &["restore", "copy.redb"],
+    ] {
+        assert!(server.run(command).status.success(), "{command:?}");
+        let theirs = owners(&server);
+        assert!(theirs.iter().all(|(_, owner)| *owner == NOBODY), "{command:?}: {theirs:?}");
+    }
 }

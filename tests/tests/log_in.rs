@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use latchkey::command::{self, NewUser};
 use latchkey::store::{self, Store};
-use latchkey::time::UnixMillis;
+use latchkey::time::{Now, UnixMillis};
 use latchkey::user::{PasswordHash, Role, UserId};
 use latchkey_tests::http::{Answer, Request, loopback};
 use latchkey_tests::server::{PASSWORD, Server, Setup, Tokens, printed};
@@ -289,7 +289,10 @@ fn names_that_do_not_show_what_they_are_are_refused_and_those_of_an_older_store_
     for (id, name) in [(1, "al\u{200b}ice"), (2, "\u{202e}ecila")] {
         let password_hash = PasswordHash(stored_hash_in(&store));
         let new = NewUser { id: UserId(id), name: name.parse().unwrap(), role: Role::User, password_hash };
-        store.write(move |writes| command::add_user(writes, new, None, UnixMillis(1))).unwrap().unwrap();
+        store
+            .write(move |writes| command::add_user(writes, new, None, Now::at(UnixMillis(1))))
+            .unwrap()
+            .unwrap();
     }
     drop(store);
     server.start();

@@ -192,3 +192,18 @@ fn strangers_who_guess_codes_keep_nobody_from_using_theirs() {
     guess(&server, "/api/auth/reset", json!({"username": "alice", "code": code, "new": OTHER_PASSWORD}));
     assert_eq!(reset(&server, "alice", &reset_code(&server, &root, "alice"), OTHER_PASSWORD).status, 204);
 }
+
+#[test]
+fn a_code_that_was_used_is_none_again_after_a_restore() {
+    let mut server = Setup::new(SERVER).with("ARGON2_PROFILE", "low-memory").start();
+    server.add_user("alice");
+    assert!(server.run(&["backup", "copy.redb"]).status.success());
+    // So that the user is in the same epoch when the code is made as after the restore.
+    assert!(server.run(&["session", "revoke-all", "--user", "alice"]).status.success());
+    let code = String::from_utf8(server.run(&["user", "reset", "alice"]).stdout).unwrap();
+    assert_eq!(reset(&server, "alice", code.trim(), OTHER_PASSWORD).status, 204);
+    assert!(server.run(&["restore", "copy.redb"]).status.success());
+    reset(&server, "alice", code.trim(), PASSWORD).assert_refused(403, "invalid_code", "none");
+    server.login("alice");
+    server.stop();
+}

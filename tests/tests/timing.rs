@@ -14,7 +14,7 @@ use latchkey::hasher::{Hasher, Profile};
 use latchkey::password::Password;
 use latchkey::session::{Policy, SESSIONS_PER_USER_MAX, SessionId};
 use latchkey::store::{self, Store, StoreError, Writes};
-use latchkey::time::UnixMillis;
+use latchkey::time::{Now, UnixMillis};
 use latchkey::user::{Name, PasswordHash, Role, UserId};
 use latchkey_tests::http::{Connection, Request, loopback};
 use latchkey_tests::rules::{Z_MAX, deviate};
@@ -73,7 +73,7 @@ fn server_with_accounts(rounds: u16) -> Server {
             for (kind, hash) in [("wrong", &hash), ("disabled", &hash), ("empty", &hash), ("weak", &weak)] {
                 let name: Name = format!("{kind}-{number}").parse().unwrap();
                 id += 1;
-                let (id, now) = (UserId(id), UnixMillis(1));
+                let (id, now) = (UserId(id), Now::at(UnixMillis(1)));
                 let new = NewUser { id, name, role: Role::User, password_hash: hash.clone() };
                 command::add_user(writes, new, None, now)?;
                 if kind == "disabled" {

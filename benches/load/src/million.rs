@@ -12,7 +12,7 @@ use latchkey::command;
 use latchkey::session::{Policy, Presented, Session, SessionId};
 use latchkey::store::{self, Store};
 use latchkey::sweeper;
-use latchkey::time::UnixMillis;
+use latchkey::time::{Now, UnixMillis};
 use latchkey::user::{PasswordHash, Role, User, UserId};
 
 use crate::Failure;
@@ -166,11 +166,11 @@ fn session(number: u64) -> Session {
         role: Role::User,
         disabled: false,
         auth_epoch: 0,
-        created: now(),
+        created: now().system,
         password_hash: PasswordHash(String::new()),
     };
     let age_secs = if number % EXPIRED_ONE_IN == 0 { POLICY.inactivity_secs } else { 0 };
-    let began = UnixMillis(now().0 - age_secs * 1000);
+    let began = Now::at(UnixMillis(now().system.0 - age_secs * 1000));
     Session::begin(&user, 1, ADDRESS, "Firefox on Linux", began, &POLICY)
 }
 
@@ -199,7 +199,7 @@ fn scattered(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-fn now() -> UnixMillis {
+fn now() -> Now {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
-    UnixMillis(u64::try_from(since_epoch.as_millis()).expect("milliseconds fit for a long time"))
+    Now::at(UnixMillis(u64::try_from(since_epoch.as_millis()).expect("milliseconds fit for a long time")))
 }

@@ -46,7 +46,10 @@ fn a_time_out_is_offline_and_the_session_is_kept() {
         |_, asked| if asked.path == REFRESH { Reply::Silence } else { me(asked, "a-2") },
     );
     assert!(matches!(scenario.client.get("/api/me"), Err(Error::Network(_))));
-    assert_eq!(scenario.responder.asked_of(REFRESH).len(), 3);
+    // The client may give up before a busy machine has read what it sent.
+    while scenario.responder.asked_of(REFRESH).len() < 3 {
+        std::thread::yield_now();
+    }
     assert!(scenario.client.identity().is_some());
     assert_eq!(scenario.state()["refresh_token"], "b".repeat(72));
 }

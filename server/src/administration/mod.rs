@@ -2,6 +2,7 @@
 //! whether they came through the control socket or the command line opened the store itself.
 
 mod keys;
+mod lists;
 mod refusal;
 mod rows;
 
@@ -9,9 +10,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::lists::PAGE_LEN;
+pub(crate) use self::lists::sessions_page;
 pub use self::refusal::Refusal;
 pub use self::rows::{AuditRow, KeyRow, ResetCode, SessionRow, Stats, UserRow, Verified};
-use crate::audit::{Event, Log};
+use crate::audit::{Event, Log, Occurrence};
 use crate::clock::Clock;
 use crate::command::{self, NewUser};
 use crate::day::Day;
@@ -19,11 +22,12 @@ use crate::entropy;
 use crate::hasher::Hasher;
 use crate::keys::KeyRing;
 use crate::password::Password;
+use crate::reconcile::{Because, Broken, reconcile};
 use crate::restore::{self, Place, Restored};
 use crate::session::{Session, SessionId};
 use crate::settings::InForce;
 use crate::store::{Contents, Progress, Reads, Replacement, Store, StoreError, Writes};
-use crate::time::UnixMillis;
+use crate::time::Now;
 use crate::user::{Name, PasswordHash, Role, User, UserId};
 
 /// A command.
@@ -75,12 +79,17 @@ pub enum Command {
         /// Whom.
         name: String,
     },
-    /// Lists the users.
-    ListUsers,
-    /// Lists living sessions.
+    /// Lists users, a page of them.
+    ListUsers {
+        /// Only those behind this name.
+        after: String,
+    },
+    /// Lists living sessions, a page of them.
     ListSessions {
         /// Of this user only.
         user: Option<String>,
+        /// Only those behind this handle.
+        after: Option<String>,
     },
     /// Ends a session.
     RevokeSession {
@@ -94,8 +103,17 @@ pub enum Command {
     },
     /// Lists the master keys.
     ListKeys,
+    /// Adds a master key, which is known and does not sign yet.
+    AddKey,
+    /// Lets a master key that was added sign.
+    ActivateKey {
+        /// Which.
+        kid: u8,
+    },
     /// Adds a master key, which signs from now on.
     RotateKey,
+    /// Says which master keys are in use.
+    FingerprintKeys,
     /// Removes a master key.
     RetireKey {
         /// Which.
@@ -105,17 +123,19 @@ pub enum Command {
         /// Also when access tokens of it may live; they end.
         even_if_tokens_live: bool,
     },
-    /// Reads the newest entries of a log.
+    /// Reads entries of a log, a page of them.
     ReadAudit {
         /// Which log.
         log: Log,
-        /// Only entries from this number on.
-        from: u64,
+        /// From this number on; the newest if none is given.
+        from: Option<u64>,
         /// At most so many.
         limit: u64,
     },
     /// Verifies both logs.
     VerifyAudit,
+    /// Seals both logs as they stand, broken or not.
+    SealAudit,
     /// Lowers the stored time to the system clock and ends all sessions.
     AcceptClock,
     /// Writes a copy of the store to a new file.
@@ -152,18 +172,39 @@ pub enum Answer {
     Stats(Stats),
     /// The settings of a running server.
     InForce(InForce),
-    /// The users, in the order of their names.
-    Users(Vec<UserRow>),
+    /// Users, in the order of their names.
+    Users {
+        /// A page of them.
+        rows: Vec<UserRow>,
+        /// Behind which name to go on; `None` when these were the last.
+        next: Option<String>,
+    },
     /// Living sessions.
-    Sessions(Vec<SessionRow>),
-    /// The master keys, the signing one last.
+    Sessions {
+        /// A page of them.
+        rows: Vec<SessionRow>,
+        /// Behind which handle to go on; `None` when these were the last.
+        next: Option<String>,
+    },
+    /// The master keys, in the order of their file.
     Keys(Vec<KeyRow>),
+    /// The fingerprints of the master keys.
+    Fingerprints(Vec<[u8; 9]>),
     /// The id of a new master key.
-    Rotated(u8),
+    NewKey(u8),
     /// Entries of a log, oldest first.
-    Audit(Vec<AuditRow>),
+    Audit {
+        /// A page of them.
+        rows: Vec<AuditRow>,
+        /// The number with which to go on.
+        next: u64,
+        /// Another one than before, and a restore has put another log in the place of this one.
+        era: [u8; 8],
+    },
     /// What came of verifying the logs.
     AuditVerified(Vec<Verified>),
+    /// The logs were sealed; what was wrong with them, if anything was.
+    AuditSealed(Option<Broken>),
     /// By how many seconds the time was lowered.
     ClockLowered(u64),
     /// A backup was made, of so many users and session records.
@@ -249,23 +290,16 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
         }
         Command::IssueCode { name } => {
             let name: Name = name.parse()?;
-            let (id, user) =
+            let (id, (user, era)) =
                 on_user(store, name, move |writes, id| command::note_code(writes, id, None, now))?;
-            Ok(Answer::Code(ResetCode::issue(&office.keys.current(), id, &user, now)))
+            Ok(Answer::Code(ResetCode::issue(&office.keys.current(), era, id, &user, now)))
         }
         Command::Stats => Ok(Answer::Stats(Stats::read(store, office.day, now)?)),
         Command::InForce => office.in_force.cloned().map(Answer::InForce).ok_or(Refusal::NotServing),
-        Command::ListUsers => {
-            let users = store.read(|reads| {
-                let mut rows = Vec::new();
-                for (id, user) in reads.users()? {
-                    rows.push(UserRow::read(reads, id, user, now)?);
-                }
-                Ok(rows)
-            })?;
-            Ok(Answer::Users(users))
+        Command::ListUsers { after } => lists::users(office, &after, now),
+        Command::ListSessions { user, after } => {
+            lists::sessions(office, user.as_deref(), after.as_deref(), now)
         }
-        Command::ListSessions { user } => list_sessions(store, user.as_deref(), now),
         Command::RevokeSession { session } => {
             let id = SessionId::from_handle(&session).ok_or(Refusal::NoSuchSession)?;
             let ended = store.write(move |writes| command::revoke_session(writes, id, None, now))?;
@@ -273,27 +307,35 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
         }
         Command::RevokeSessions { user } => {
             let name: Name = user.parse()?;
-            change(store, name, Event::SessionsRevoked, now, |_| {})
+            let revoke =
+                move |writes: &mut Writes<'_>, id| command::revoke_all_sessions(writes, id, None, now);
+            let (id, user) = on_user(store, name, revoke)?;
+            Ok(Answer::User(UserRow::new(id, user, 0)))
         }
         Command::ListKeys => keys::list(office, now),
+        Command::AddKey => keys::add(office, now),
+        Command::ActivateKey { kid } => keys::activate(office, kid, now),
         Command::RotateKey => keys::rotate(office, now),
+        Command::FingerprintKeys => Ok(Answer::Fingerprints(office.keys.current().fingerprints())),
         Command::RetireKey { kid, force, even_if_tokens_live } => {
             keys::retire(office, kid, keys::Retirement { force, even_if_tokens_live }, now)
         }
-        Command::ReadAudit { log, from, limit } => read_audit(store, log, from, limit),
+        Command::ReadAudit { log, from, limit } => lists::audit(office, log, from, limit),
         Command::VerifyAudit => {
             let keys = office.keys.current();
-            let verify = |log| {
-                store.read(|reads| {
-                    let entries = reads.head(log)?.next - reads.oldest(log)?;
-                    let broken_at = reads.first_broken_entry(log, |kid| keys.audit(kid))?;
-                    Ok(Verified { log, entries, broken_at })
-                })
+            Ok(Answer::AuditVerified(store.read(|reads| Verified::both(reads, &keys))?))
+        }
+        Command::SealAudit => {
+            let keys = office.keys.current();
+            let seal = |writes: &mut Writes<'_>| {
+                let now = writes.saw_time(now);
+                writes.note(Occurrence::of(Event::LogSealed));
+                reconcile(writes, &keys, Because::TheLogsAreToBeSealed, now.system)
             };
-            Ok(Answer::AuditVerified(vec![verify(Log::Main)?, verify(Log::Refusals)?]))
+            Ok(Answer::AuditSealed(store.write_alone(seal, || {})?))
         }
         Command::AcceptClock => {
-            let behind_secs = clock.secs_behind();
+            let behind_secs = clock.lead_secs();
             if behind_secs == 0 {
                 return Err(Refusal::ClockFine);
             }
@@ -309,7 +351,10 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
             Ok(Answer::ClockLowered(behind_secs))
         }
         Command::Backup { path } => match store.backup(&path, progress) {
-            Ok(Contents { users, sessions, .. }) => Ok(Answer::BackedUp { users, sessions }),
+            Ok(Contents { users, sessions, .. }) => {
+                store.write(move |writes| writes.put_last_backup(now.system))?;
+                Ok(Answer::BackedUp { users, sessions })
+            }
             Err(error) => Err(Refusal::Backup(error.to_string())),
         },
         Command::Restore { path, keep_sessions } => {
@@ -348,54 +393,6 @@ fn each_session(
     }
 }
 
-fn list_sessions(store: &Store, user: Option<&str>, now: UnixMillis) -> Result<Answer, Refusal> {
-    let only = match user {
-        Some(name) => {
-            let name: Name = name.parse()?;
-            let found = store.read(|reads| reads.user_named(&name))?;
-            Some(found.ok_or(Refusal::NoSuchUser)?.0)
-        }
-        None => None,
-    };
-    let mut rows = Vec::new();
-    let mut add = |reads: &Reads, id: SessionId, session: Session| {
-        let user = reads.user(id.user())?;
-        if let Some(user) = user.filter(|user| session.end_reason(Some(user), now).is_none()) {
-            rows.push(SessionRow {
-                session: id.handle(),
-                user: user.name,
-                address: session.address.to_string(),
-                created: session.created.as_secs(),
-                last_refresh: session.rotated_at.as_secs(),
-                expires: session.ends().as_secs(),
-                label: session.label,
-            });
-        }
-        Ok(())
-    };
-    match only {
-        None => each_session(store, add)?,
-        Some(user) => store.read(|reads| {
-            let mut sessions = reads.sessions_of(user)?.into_iter();
-            sessions.try_for_each(|(id, session)| add(reads, id, session))
-        })?,
-    }
-    Ok(Answer::Sessions(rows))
-}
-
-fn read_audit(store: &Store, log: Log, from: u64, limit: u64) -> Result<Answer, Refusal> {
-    let rows = store.read(|reads| {
-        let next = reads.head(log)?.next;
-        let first = reads.oldest(log)?.max(from).max(next.saturating_sub(limit));
-        let mut rows = Vec::new();
-        for number in first..next {
-            rows.push(AuditRow::read(reads, log, number)?);
-        }
-        Ok(rows)
-    })?;
-    Ok(Answer::Audit(rows))
-}
-
 fn new_hash(office: &Office<'_>, name: &Name, password: &Password) -> Result<PasswordHash, Refusal> {
     let reasons = password.weaknesses(name, office.password_chars_min);
     if !reasons.is_empty() {
@@ -422,11 +419,12 @@ fn change(
     store: &Store,
     name: Name,
     event: Event,
-    now: UnixMillis,
+    now: Now,
     change: impl FnOnce(&mut User) + Send + 'static,
 ) -> Result<Answer, Refusal> {
-    let (id, user) =
-        on_user(store, name, move |writes, id| command::change_user(writes, id, event, None, now, change))?;
-    // Every change ends every session.
-    Ok(Answer::User(UserRow::new(id, user, 0)))
+    let (id, (user, sessions)) = on_user(store, name, move |writes, id| {
+        let changed = command::change_user(writes, id, event, None, now, change)?;
+        changed.map(|user| Ok((user, writes.sessions_of(id)?))).transpose()
+    })?;
+    Ok(Answer::User(UserRow::counting(id, user, &sessions, now)))
 }

@@ -8,6 +8,7 @@ use crate::clock::format_unix_secs;
 use crate::hasher::Busy;
 use crate::keys::KeyFileError;
 use crate::password::Weakness;
+use crate::reconcile::Broken;
 use crate::settings::ACCESS_TTL_SECS_MAX;
 use crate::store::{ReplacementError, StoreError};
 use crate::user::NameError;
@@ -32,10 +33,14 @@ pub enum Refusal {
     KeyNeeded(usize),
     /// Access tokens of the key may live until this second of Unix time, or until nobody knows when.
     TokensLive(Option<u64>),
-    /// An entry of the audit log is broken, which retiring the key would hide.
-    AuditBroken(u64),
+    /// The key was taken from the store and is still in its file, and why.
+    KeyStays(String),
+    /// The audit log is broken, which retiring the key would hide.
+    AuditBroken(Broken),
     /// The clock is not behind.
     ClockFine,
+    /// So many commands are under way that one more has to wait.
+    TooManyCommands,
     /// No server runs, of whom something was asked.
     NotServing,
     /// The command is none that the server knows.
@@ -77,11 +82,18 @@ impl fmt::Display for Refusal {
                 "{sessions} living sessions may still hold refresh tokens of this key and would end; \
                  wait until they have refreshed twice, or say --force"
             ),
-            Self::AuditBroken(number) => write!(
+            Self::KeyStays(reason) => write!(
                 f,
-                "entry {number} of the audit log is broken, and retiring the key would hide that; \
-                 see `latchkey audit verify`"
+                "nothing needs the key any more, but it is still in its file: {reason}; run this again"
             ),
+            Self::AuditBroken(broken) => write!(
+                f,
+                "{broken}, and retiring the key would hide that; see `latchkey audit verify`, and \
+                 `latchkey audit seal` when you have seen enough"
+            ),
+            Self::TooManyCommands => {
+                f.write_str("the server is at work on as many commands as it takes at once; try again")
+            }
             Self::Unreadable => {
                 f.write_str("the server does not know this command; is it of the same version?")
             }

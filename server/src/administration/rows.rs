@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::audit::{Event, Log};
 use crate::day::{Day, Hour};
 use crate::keys::Keys;
-use crate::one_time_code::Purpose;
+use crate::one_time_code::{Era, Purpose};
 use crate::session::{Session, SessionId};
-use crate::store::{Reads, Store, StoreError};
-use crate::time::UnixMillis;
+use crate::store::{Doubt, Reads, Store, StoreError};
+use crate::time::Now;
 use crate::user::{Role, User, UserId};
 
 /// A user in a list.
@@ -32,12 +32,12 @@ pub struct UserRow {
 
 impl UserRow {
     /// The row of a user, with the sessions that live at `now` counted.
-    pub fn read(reads: &Reads, id: UserId, user: User, now: UnixMillis) -> Result<Self, StoreError> {
+    pub fn read(reads: &Reads, id: UserId, user: User, now: Now) -> Result<Self, StoreError> {
         Ok(Self::counting(id, user, &reads.sessions_of(id)?, now))
     }
 
     /// The row of a user with these session records, of which those that live at `now` are counted.
-    pub fn counting(id: UserId, user: User, sessions: &[(SessionId, Session)], now: UnixMillis) -> Self {
+    pub fn counting(id: UserId, user: User, sessions: &[(SessionId, Session)], now: Now) -> Self {
         let is_alive = |(_, session): &&(SessionId, Session)| session.end_reason(Some(&user), now).is_none();
         let alive = sessions.iter().filter(is_alive).count();
         Self::new(id, user, alive)
@@ -69,6 +69,21 @@ pub struct SessionRow {
     pub expires: u64,
 }
 
+impl SessionRow {
+    /// The row of a session.
+    pub fn new(id: SessionId, session: Session, user: User) -> Self {
+        Self {
+            session: id.handle(),
+            user: user.name,
+            address: session.address.to_string(),
+            created: session.created.as_secs(),
+            last_refresh: session.rotated_at.as_secs(),
+            expires: session.ends().as_secs(),
+            label: session.label,
+        }
+    }
+}
+
 /// A master key in a list.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct KeyRow {
@@ -76,6 +91,8 @@ pub struct KeyRow {
     pub kid: u8,
     /// Whether it signs new tokens.
     pub signs: bool,
+    /// Whether it is known and does not sign yet.
+    pub standby: bool,
     /// Living sessions whose refresh token it may have issued.
     pub needed_by_sessions: usize,
     /// When it stopped signing, in seconds of Unix time, if that is known.
@@ -110,15 +127,15 @@ pub struct AuditRow {
 }
 
 impl AuditRow {
-    /// The row of an entry that the ring holds.
-    pub fn read(reads: &Reads, log: Log, number: u64) -> Result<Self, StoreError> {
-        let (entry, _) = reads.entry(log, number)?.ok_or(StoreError::damaged())?;
+    /// The row of an entry; `None` if it is not there or cannot be read, which [`Verified`] tells.
+    pub fn read(reads: &Reads, log: Log, number: u64) -> Result<Option<Self>, StoreError> {
+        let Some((entry, _)) = reads.entry_in_place(log, number) else { return Ok(None) };
         let name_of = |user: Option<UserId>| {
             let user = user.map(|user| reads.user(user)).transpose()?.flatten();
             Ok::<_, StoreError>(user.map(|user| user.name))
         };
         let what = entry.occurrence;
-        Ok(Self {
+        Ok(Some(Self {
             number: entry.number,
             time: entry.time.as_secs(),
             count: entry.count,
@@ -130,7 +147,7 @@ impl AuditRow {
             session: what.session.map(SessionId::handle),
             address: what.address.map(|address| address.to_string()),
             other_address: what.other_address.map(|address| address.to_string()),
-        })
+        }))
     }
 }
 
@@ -143,6 +160,40 @@ pub struct Verified {
     pub entries: u64,
     /// The first entry that is not as it was written, or missing.
     pub broken_at: Option<u64>,
+    /// Entries with lower numbers were taken over without being verified: from a backup whose key is gone, or when an
+    /// administrator sealed a broken log.
+    pub unverified_before: Option<u64>,
+    /// What is wrong with both logs as a whole.
+    pub doubt: Option<Doubt>,
+}
+
+impl Verified {
+    /// Verifies both logs.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    pub fn both(reads: &Reads, keys: &Keys) -> Result<Vec<Self>, StoreError> {
+        let doubt = match reads.is_sealed(|kid| keys.audit(kid))? {
+            true => reads.doubt()?,
+            false => Some(Doubt::Lost),
+        };
+        let verify = |log| {
+            let (oldest, end) = (reads.oldest(log)?, reads.end_of(log)?);
+            Ok(Self {
+                log,
+                entries: end.next - oldest,
+                broken_at: reads.first_broken_entry(log, |kid| keys.audit(kid))?,
+                unverified_before: Some(end.unverified_before).filter(|before| *before > oldest),
+                doubt,
+            })
+        };
+        [Log::Main, Log::Refusals].into_iter().map(verify).collect()
+    }
+
+    /// Whether the log is as it was written, as far as it was verified.
+    pub fn is_whole(&self) -> bool {
+        self.broken_at.is_none() && self.doubt.is_none()
+    }
 }
 
 /// A one-time code on its way to whoever may choose a password with it.
@@ -163,9 +214,9 @@ impl fmt::Debug for ResetCode {
 
 impl ResetCode {
     /// A code for `user` as they are now.
-    pub fn issue(keys: &Keys, id: UserId, user: &User, now: UnixMillis) -> Self {
+    pub fn issue(keys: &Keys, era: Era, id: UserId, user: &User, now: Now) -> Self {
         let purpose = Purpose::Reset { user: id, epoch: user.auth_epoch };
-        let (code, expires) = keys.signing_code_key().issue(purpose, now);
+        let (code, expires) = keys.signing_code_key().issue(era, purpose, now.system);
         Self { code, expires }
     }
 }
@@ -192,11 +243,10 @@ impl Stats {
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
-    pub fn read(store: &Store, day: Option<&Day>, now: UnixMillis) -> Result<Self, StoreError> {
+    pub fn read(store: &Store, day: Option<&Day>, now: Now) -> Result<Self, StoreError> {
         let (users, sessions) = store.read(|reads| Ok((reads.user_count()?, reads.session_count()?)))?;
-        // Gone only for the moment in which another takes its place.
-        let store_bytes = std::fs::metadata(store.path()).map_or(0, |file| file.len());
-        let (since, hours) = day.map(|day| (day.since().as_secs(), day.hours(now))).unzip();
+        let store_bytes = store.file_len();
+        let (since, hours) = day.map(|day| (day.since().as_secs(), day.hours(now.system))).unzip();
         Ok(Self { users, sessions, store_bytes, since, hours: hours.unwrap_or_default() })
     }
 }

@@ -8,7 +8,6 @@ use token_core::RefreshToken;
 use super::attempt::account_of;
 use super::outcome::Answer;
 use super::{App, Request, Response};
-use crate::audit::Event;
 use crate::command::{self, Refreshed, SignIn, Verified};
 use crate::entropy;
 use crate::label;
@@ -20,7 +19,7 @@ use crate::session::{Decision, Declined, EndReason, Presented, Repetition, Rotat
 use crate::site::PublicUrl;
 use crate::store::StoreError;
 use crate::throttle::By;
-use crate::time::UnixMillis;
+use crate::time::Now;
 use crate::user::{NAME_LEN_MAX, Name, Role, User, UserId};
 
 /// Lengths of an `Idempotency-Key` in visible ASCII characters.
@@ -196,10 +195,10 @@ pub(super) fn logout(app: &App, request: &Request<'_>) -> Result<Answer, Problem
     let (token, _) = app.presented_token(request)?;
     let signed_out = |app: &App| Response::no_content().with("Set-Cookie", app.cookie.clear());
     let Some(token) = token else { return Ok(signed_out(app).into()) };
-    let (id, now) = (SessionId(token.session), app.clock.now());
+    let (id, address, now) = (SessionId(token.session), request.client, app.clock.now());
     let request_id = request.id.to_owned();
     Ok(Answer::after_commit(
-        move |writes| command::end_session(writes, id.user(), id, Event::SignedOut, now),
+        move |writes| command::sign_out(writes, id.user(), id, address, now),
         move |app, _| {
             log::info!("{request_id}: session {} signed out", id.handle());
             Ok(signed_out(app))
@@ -230,10 +229,10 @@ pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Answer
     }
     attempt.succeeded();
     let new = app.new_hash(&name, &body.new)?;
-    let now = app.clock.now();
+    let (address, now) = (request.client, app.clock.now());
     let request_id = request.id.to_owned();
     Ok(Answer::after_commit(
-        move |writes| command::change_password(writes, id, &verified, new, now),
+        move |writes| command::change_password(writes, id, &verified, new, address, now),
         move |_, changed| {
             changed.map_err(|stale| stale.refusal(Code::InvalidToken))?;
             log::info!("{request_id}: user {} changed the password", id.user());
@@ -344,7 +343,7 @@ impl App {
         id: SessionId,
         user: &User,
         session: &Session,
-        now: UnixMillis,
+        now: Now,
         delivery: Delivery,
         decision: Option<&Decision>,
     ) -> Result<Response, Problem> {
@@ -365,7 +364,7 @@ impl App {
         let mut response = Response::json(&grant);
         // Row 5: setting the cookie again would bring a spent token back over one that another tab got meanwhile.
         if delivery == Delivery::Cookie && !is_unrotated {
-            response.set("Set-Cookie", self.cookie.set(&refresh, now.secs_until(session.ends())));
+            response.set("Set-Cookie", self.cookie.set(&refresh, now.latest.secs_until(session.ends())));
         }
         Ok(response)
     }

@@ -3,7 +3,7 @@
 use super::{App, Request};
 use crate::problem::{Code, Problem};
 use crate::session::{Session, SessionId};
-use crate::time::UnixMillis;
+use crate::time::Now;
 use crate::user::{Role, User};
 
 /// Who a verified access token speaks for, as the store knows them now.
@@ -16,7 +16,7 @@ pub struct Principal {
     /// The user's record.
     pub user: User,
     /// When that was so.
-    pub now: UnixMillis,
+    pub now: Now,
 }
 
 impl App {

@@ -56,7 +56,7 @@ impl Scene {
         let clock = Clock::starting_at(opened.store.highest_time_seen().unwrap());
         let public_url = PublicUrl::parse("https://auth.example.com").unwrap();
         let app = App {
-            day: Day::starting_at(clock.now()),
+            day: Day::starting_at(clock.now().system),
             clock,
             store: opened.store,
             keys: KeyRing::new(settings.key_file.clone(), opened.keys),

@@ -232,12 +232,12 @@ impl App {
     /// Counts one more, for the counters and for the picture of the day.
     fn count(&self, count: Count) {
         self.metrics.count(count);
-        self.day.count(count, self.clock.now());
+        self.day.count(count, self.clock.now().system);
     }
 
     /// Whether the system clock is too far behind the time the store has seen.
     pub fn is_clock_behind(&self) -> bool {
-        self.clock.secs_behind() > CLOCK_BEHIND_SECS
+        self.clock.lead_secs() > CLOCK_BEHIND_SECS
     }
 
     /// Answers a request, or says which command has to be committed first; a refusal is an answer too.
@@ -369,7 +369,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => Code::Busy.into(),
-            StoreError::Failed(_) => {
+            StoreError::Interrupted | StoreError::Damaged | StoreError::Failed(_) => {
                 log::error!("{error}");
                 Code::Unavailable.into()
             }

@@ -5,7 +5,6 @@ use serde::Serialize;
 use super::auth::UserView;
 use super::outcome::Answer;
 use super::{App, Request, Response};
-use crate::audit::Event;
 use crate::command;
 use crate::problem::{Code, Problem};
 use crate::session::SessionId;
@@ -66,9 +65,10 @@ pub(super) fn end_one(app: &App, request: &Request<'_>) -> Result<Answer, Proble
     let (_, handle) = request.path.rsplit_once('/').ok_or(Code::NotFound)?;
     let id = SessionId::from_handle(handle).ok_or(Code::NotFound)?;
     let (own, owner, now) = (principal.id, principal.id.user(), principal.now);
+    let address = request.client;
     let request_id = request.id.to_owned();
     Ok(Answer::after_commit(
-        move |writes| command::end_session(writes, owner, id, Event::SignedOut, now),
+        move |writes| command::sign_out(writes, owner, id, address, now),
         move |app, was_alive| {
             if !was_alive {
                 return Err(Code::NotFound.into());
@@ -86,10 +86,10 @@ pub(super) fn end_one(app: &App, request: &Request<'_>) -> Result<Answer, Proble
 /// `POST /api/auth/logout-all`
 pub(super) fn end_all(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let principal = app.authenticate(request)?;
-    let (owner, now) = (principal.id.user(), principal.now);
+    let (owner, address, now) = (principal.id.user(), request.client, principal.now);
     let request_id = request.id.to_owned();
     Ok(Answer::after_commit(
-        move |writes| command::end_all_sessions(writes, owner, now),
+        move |writes| command::sign_out_everywhere(writes, owner, address, now),
         move |app, ()| {
             log::info!("{request_id}: user {owner} signed out everywhere");
             Ok(Response::no_content().with("Set-Cookie", app.cookie.clear()))

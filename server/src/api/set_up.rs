@@ -99,8 +99,11 @@ impl App {
     ) -> Result<(), Problem> {
         let now = self.clock.now();
         let keys = self.keys.current();
+        let era = self.store.read(Reads::era)?;
         let is_right = std::str::from_utf8(code.as_bytes()).is_ok_and(|code| {
-            purpose.is_some_and(|purpose| keys.code_keys().any(|key| key.accepts(code, purpose, now)))
+            purpose.is_some_and(|purpose| {
+                keys.code_keys().any(|key| key.accepts(code, era, purpose, now.system))
+            })
         });
         if !is_right {
             return Err(self.failed(attempt, request, "one-time code refused", user, Code::InvalidCode));

@@ -8,7 +8,7 @@ use super::App;
 use crate::entropy;
 use crate::problem::{Code, Problem};
 use crate::session::{Session, SessionId};
-use crate::time::UnixMillis;
+use crate::time::{Now, UnixMillis};
 use crate::user::User;
 
 /// Room for an access token of ours: 255 bytes each for issuer and audience, and the rest. `App` checks it at start.
@@ -27,7 +27,7 @@ impl App {
         id: SessionId,
         session: &Session,
         user: &User,
-        now: UnixMillis,
+        Now { system: now, .. }: Now,
     ) -> Result<AccessToken, Problem> {
         // Rounded up, so that the token lives at least as long as is announced; sessions end at whole seconds.
         let expires_at =
@@ -53,13 +53,13 @@ impl App {
     }
 
     /// The session an access token names.
-    pub(super) fn session_of_access_token(&self, token: &str, now: UnixMillis) -> Option<SessionId> {
+    pub(super) fn session_of_access_token(&self, token: &str, now: Now) -> Option<SessionId> {
         let keys = self.keys.current();
         let mut room = [0; ACCESS_TOKEN_LEN_MAX];
         let claims: Claims<'_> = Verifier::new(keys.access())
             .issuer(&self.tokens.issuer)
             .audience(&self.tokens.audience)
-            .verify(token, now.as_secs(), &mut room)
+            .verify(token, now.system.as_secs(), &mut room)
             .ok()?;
         claims.session().and_then(SessionId::from_handle)
     }

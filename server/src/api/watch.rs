@@ -2,8 +2,10 @@
 
 use super::outcome::Answer;
 use super::{App, Request, Response};
+use crate::metrics::{Gauge, gauges_text};
 use crate::problem::{Code, Problem};
 use crate::site;
+use crate::time::UnixMillis;
 
 /// `GET /readyz`
 pub(super) fn ready(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
@@ -18,7 +20,34 @@ pub(super) fn ready(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
 /// `GET /metrics`, in the text format of Prometheus.
 pub(super) fn metrics(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     refuse_strangers(app, request)?;
-    Ok(Response::text_of("text/plain; version=0.0.4; charset=utf-8", app.metrics.to_string()).into())
+    let text = app.metrics.to_string() + &gauges_text(&gauges(app)?);
+    Ok(Response::text_of("text/plain; version=0.0.4; charset=utf-8", text).into())
+}
+
+fn gauges(app: &App) -> Result<Vec<Gauge>, Problem> {
+    let now = app.clock.now().system;
+    let age = |since: UnixMillis| since.secs_until(now);
+    let (users, sessions, signing_since, last_backup) = app.store.read(|reads| {
+        let signing_since = reads.signing_since()?.map_or(now, |(_, since)| since);
+        let last_backup = reads.last_backup()?.unwrap_or_default();
+        Ok((reads.user_count()?, reads.session_count()?, signing_since, last_backup))
+    })?;
+    Ok(vec![
+        ("users", "Users, disabled ones included", users),
+        ("sessions", "Session records; dead ones are swept within a minute", sessions),
+        ("store_bytes", "Bytes of the store's file", app.store.file_len()),
+        ("signing_key_age_seconds", "Seconds since the key that signs began to", age(signing_since)),
+        (
+            "last_backup_timestamp_seconds",
+            "When the last backup was made, 0 if none was",
+            last_backup.as_secs(),
+        ),
+        (
+            "clock_lead_seconds",
+            "Seconds by which the highest time seen is ahead of the system clock",
+            app.clock.lead_secs(),
+        ),
+    ])
 }
 
 /// 404 unless the request comes from this machine, and neither through a proxy on it nor from a page that a browser on it

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Failure, exit, output::Form};
+use super::{Failure, exit, output::Form, unexpected};
 use crate::administration::{Answer, Command};
 use crate::control;
 use crate::findings::{Finding, Weight, findings};
 use crate::folder;
+use crate::keys::Keys;
 use crate::settings::{Given, InForce, Settings};
 use crate::store::Store;
 
@@ -58,6 +59,23 @@ enum StoreState {
     InUse,
 }
 
+/// Refuses a key file that is not the one a running server has read: the next start would use it.
+fn check_keys_in_use(settings: &Settings, keys: &Keys) -> Result<(), Failure> {
+    match control::ask(&settings.data, &Command::FingerprintKeys, &mut |_, _| Ok(())) {
+        Ok(Ok(Answer::Fingerprints(in_use))) if in_use != keys.fingerprints() => Err(format!(
+            "{} holds other keys than those in use by the running server; put the right key file back",
+            settings.key_file.display()
+        )
+        .into()),
+        Ok(Ok(Answer::Fingerprints(_))) => Ok(()),
+        Ok(Ok(other)) => Err(unexpected(other)),
+        Ok(Err(refusal)) => Err(refusal.into()),
+        // Another command has the store open, or a server that is just starting or stopping.
+        Err(error) if control::is_nobody_there(&error) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 pub(super) fn check(given: &Given, settings: &Settings, live: bool, form: Form) -> Result<(), Failure> {
     let lines = given.report().map(|(setting, value, source)| Line { name: setting.name, value, source });
     let mut report = Report {
@@ -89,7 +107,11 @@ pub(super) fn check(given: &Given, settings: &Settings, live: bool, form: Form) 
             }
             Err(error) => return Err(error.into()),
         };
-        report.signing_key = Some(folder::read_keys(settings, &used_with)?.signing_kid());
+        let keys = folder::read_keys(settings, &used_with)?;
+        if matches!(report.store, StoreState::InUse) {
+            check_keys_in_use(settings, &keys)?;
+        }
+        report.signing_key = Some(keys.signing_kid());
     }
     if live {
         report.running = Some(compare(given, ask(settings)?));
@@ -127,7 +149,7 @@ pub(super) fn check(given: &Given, settings: &Settings, live: bool, form: Form) 
 
 /// The settings that the running server has in force.
 fn ask(settings: &Settings) -> Result<InForce, Failure> {
-    match control::ask(&settings.data, &Command::InForce, &mut |_, _| {}) {
+    match control::ask(&settings.data, &Command::InForce, &mut |_, _| Ok(())) {
         Ok(Ok(Answer::InForce(in_force))) => Ok(in_force),
         Ok(Ok(other)) => Err(super::unexpected(other)),
         Ok(Err(refusal)) => Err(refusal.into()),

@@ -14,7 +14,16 @@ use crate::settings::Settings;
 pub(super) enum KeyCommand {
     /// List the keys and how many sessions need each
     List,
-    /// Make a new key that signs from now on; tokens of the others keep working
+    /// Make a new key that is known from now on and does not sign yet
+    ///
+    /// Give its export to whoever verifies tokens offline, then activate it: so nobody refuses its first token.
+    Add,
+    /// Let a key that was added sign from now on; tokens of the others keep working
+    Activate {
+        /// Its id
+        kid: u8,
+    },
+    /// Add a key and activate it at once, for when nobody verifies tokens offline
     Rotate,
     /// Remove a key, with which every token it issued becomes invalid: refused while some may live
     Retire {
@@ -62,8 +71,19 @@ pub(super) fn run(settings: &Settings, command: KeyCommand, form: Form) -> Resul
             Answer::Keys(keys) => form.print(&keys, |keys| print_table(keys)),
             other => Err(unexpected(other)),
         },
+        KeyCommand::Add => match perform(settings, Command::AddKey)? {
+            Answer::NewKey(kid) => form.print(&Named { kid }, |_| {
+                say!("key {kid} is known and does not sign yet; give its export to those who verify tokens offline");
+                say!("(`latchkey key export access {kid}`), then `latchkey key activate {kid}`");
+            }),
+            other => Err(unexpected(other)),
+        },
+        KeyCommand::Activate { kid } => {
+            perform(settings, Command::ActivateKey { kid })?;
+            form.print(&Named { kid }, |_| say!("key {kid} signs from now on"))
+        }
         KeyCommand::Rotate => match perform(settings, Command::RotateKey)? {
-            Answer::Rotated(kid) => form.print(&Named { kid }, |_| {
+            Answer::NewKey(kid) => form.print(&Named { kid }, |_| {
                 say!("key {kid} signs from now on; give its export to those who verify tokens offline");
             }),
             other => Err(unexpected(other)),
@@ -87,6 +107,7 @@ fn print_table(keys: &[KeyRow]) {
     for key in keys {
         let signs = match key.signed_until {
             _ if key.signs => "yes".to_owned(),
+            _ if key.standby => "not yet".to_owned(),
             Some(until) => format!("until {}", utc_time(until)),
             None => "no".to_owned(),
         };

@@ -69,7 +69,7 @@ enum Command {
     /// List and end sessions, also while the server runs
     #[command(subcommand)]
     Session(session::SessionCommand),
-    /// List, rotate, retire and export the master keys
+    /// List, add, rotate, retire and export the master keys
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Look into a token from standard input, or verify it, without a server
@@ -88,13 +88,17 @@ enum Command {
     },
     /// Put a backup in the place of the store, which is kept, also while the server runs
     ///
-    /// The backup is verified whole before anything changes. All sessions end, and the key file stays as it is.
+    /// The backup is verified whole before anything changes. All sessions end, and the key file stays as it is; it has to
+    /// be there, for it is not part of a backup.
     Restore {
         /// The backup
         file: PathBuf,
         /// Keep the sessions of the backup, of which some have ended since
         #[arg(long)]
         keep_sessions: bool,
+        /// Make a new key file, when that of the backup is lost
+        #[arg(long, conflicts_with = "keep_sessions")]
+        new_key: bool,
     },
     /// Make the store's file as small as it can be, also while the server runs
     ///
@@ -211,7 +215,10 @@ fn run(cli: Cli, routes: Routes) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(&settings()?, command, form),
         Command::Clock(command) => clock::run(&settings()?, command, form),
         Command::Backup { file } => backup::backup(&settings()?, &file, form),
-        Command::Restore { file, keep_sessions } => backup::restore(&settings()?, &file, keep_sessions, form),
+        Command::Restore { file, keep_sessions, new_key } => {
+            let how = backup::RestoreFlags { keep_sessions, new_key };
+            backup::restore(&settings()?, &file, how, form)
+        }
         Command::Compact => backup::compact(&settings()?, form),
         Command::Stats => stats::print(&settings()?, form),
         Command::Completions { shell } => completions::print(shell, form),

@@ -19,25 +19,63 @@ const PAUSE: Duration = Duration::from_millis(30);
 
 /// Runs `command`; the person who typed it never needs to know which way it went.
 pub(super) fn perform(settings: &Settings, command: Command) -> Result<Answer, Failure> {
+    let mut outcome = None;
+    perform_each(settings, command, |answer| {
+        outcome = Some(answer);
+        Ok(None)
+    })?;
+    outcome.ok_or_else(|| "the server gave no answer".into())
+}
+
+/// Runs `command`, then whatever `next` makes of its answer, until that is nothing.
+pub(super) fn perform_each(
+    settings: &Settings,
+    mut command: Command,
+    mut next: impl FnMut(Answer) -> Result<Option<Command>, Failure>,
+) -> Result<(), Failure> {
     let makes_the_folder = matches!(command, Command::AddUser { .. });
     if !makes_the_folder && !folder::exists(settings) {
         let path = folder::store_path(settings);
         return Err(format!("there is no store at {}; choose its folder with --data", path.display()).into());
     }
-    match reach(settings, &command, || folder::open(settings, |_| {}))? {
-        Reached::Server(answer) => Ok(answer),
-        Reached::Store(opened) => {
-            let office = Office {
-                clock: &Clock::starting_at(opened.store.highest_time_seen()?),
-                hasher: &Hasher::new(1, settings.argon2_profile),
-                keys: &KeyRing::new(settings.key_file.clone(), opened.keys),
-                store: &opened.store,
-                password_chars_min: settings.password_chars_min,
-                day: None,
-                in_force: None,
-            };
-            let mut bar = Bar::default();
-            Ok(administration::run(&office, command, &mut |done, total| bar.show(done, total))?)
+    loop {
+        let answer = match reach(settings, &command, || folder::open(settings, |_| {}))? {
+            Reached::Server(answer) => answer,
+            Reached::Store(opened) => return perform_here(settings, opened, command, next),
+        };
+        match next(answer)? {
+            Some(another) => command = another,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Runs commands on a store that nobody serves.
+fn perform_here(
+    settings: &Settings,
+    opened: Opened,
+    mut command: Command,
+    mut next: impl FnMut(Answer) -> Result<Option<Command>, Failure>,
+) -> Result<(), Failure> {
+    if opened.is_new {
+        eprintln!("latchkey: made a new store in {}, where there was none", settings.data.display());
+    }
+    let office = Office {
+        clock: &Clock::starting_at(opened.store.highest_time_seen()?),
+        hasher: &Hasher::new(1, settings.argon2_profile),
+        keys: &KeyRing::new(settings.key_file.clone(), opened.keys),
+        store: &opened.store,
+        password_chars_min: settings.password_chars_min,
+        day: None,
+        in_force: None,
+    };
+    loop {
+        let mut bar = Bar::default();
+        let answer = administration::run(&office, command, &mut |done, total| bar.show(done, total))?;
+        drop(bar);
+        match next(answer)? {
+            Some(another) => command = another,
+            None => return Ok(()),
         }
     }
 }

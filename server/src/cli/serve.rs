@@ -28,7 +28,6 @@ use crate::metrics::Metrics;
 use crate::one_time_code::{self, Purpose};
 use crate::settings::{Given, InForce, Settings};
 use crate::site::PublicUrl;
-use crate::store::Reads;
 use crate::sweeper::Sweeper;
 use crate::throttle::Throttle;
 
@@ -158,7 +157,7 @@ fn assemble(
         allowed_origins: settings.allowed_origins.clone(),
         throttle: Throttle::default(),
         metrics: Arc::new(Metrics::default()),
-        day: Day::starting_at(started),
+        day: Day::starting_at(started.system),
         routes,
         monitors: settings.monitors.clone(),
         notices: Arc::default(),
@@ -200,7 +199,7 @@ fn warn_of_clock(app: &App) {
         log::warn!(
             "the system clock is {} s behind the time this store has seen, which goes on; if the clock is right, \
              `latchkey clock accept` goes back to it and ends all sessions",
-            app.clock.secs_behind()
+            app.clock.lead_secs()
         );
     }
 }
@@ -220,9 +219,10 @@ struct Greeting {
 
 impl Greeting {
     fn new(settings: &Settings, app: &App, address: SocketAddr, is_new: bool) -> Result<Self, Failure> {
-        let has_users = app.store.read(Reads::has_users)?;
+        let (has_users, era) = app.store.read(|reads| Ok((reads.has_users()?, reads.era()?)))?;
         let link = || {
-            let (code, _) = app.keys.current().signing_code_key().issue(Purpose::SetUp, app.clock.now());
+            let keys = app.keys.current();
+            let (code, _) = keys.signing_code_key().issue(era, Purpose::SetUp, app.clock.now().system);
             format!("{}/#setup={code}", app.public_url)
         };
         Ok(Self {

@@ -3,7 +3,9 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Failure, output::Form, perform::perform, unexpected, utc_time};
+use super::output::{Form, Pages};
+use super::perform::{perform, perform_each};
+use super::{Failure, unexpected, utc_time};
 use crate::administration::{Answer, Command, SessionRow};
 use crate::settings::Settings;
 
@@ -32,10 +34,7 @@ pub(super) enum SessionCommand {
 
 pub(super) fn run(settings: &Settings, command: SessionCommand, form: Form) -> Result<(), Failure> {
     match command {
-        SessionCommand::List { user } => match perform(settings, Command::ListSessions { user })? {
-            Answer::Sessions(sessions) => form.print(&sessions, |sessions| print_table(sessions)),
-            other => Err(unexpected(other)),
-        },
+        SessionCommand::List { user } => list(settings, user.as_ref(), form),
         SessionCommand::Revoke { handle } => {
             let ended = Ended { ended: handle.clone() };
             perform(settings, Command::RevokeSession { session: handle })?;
@@ -48,15 +47,37 @@ pub(super) fn run(settings: &Settings, command: SessionCommand, form: Form) -> R
     }
 }
 
+fn list(settings: &Settings, user: Option<&String>, form: Form) -> Result<(), Failure> {
+    let after = |after| Command::ListSessions { user: user.cloned(), after };
+    let mut width = 0;
+    let mut in_text = |rows: &[SessionRow]| print_table(rows, &mut width);
+    let mut pages = Pages::new(form, &mut in_text);
+    perform_each(settings, after(None), |answer| match answer {
+        Answer::Sessions { rows, next } => {
+            pages.add(&rows)?;
+            Ok(next.map(|last| after(Some(last))))
+        }
+        other => Err(unexpected(other)),
+    })?;
+    pages.end();
+    Ok(())
+}
+
 /// A session that was ended.
 #[derive(Serialize)]
 struct Ended {
     ended: String,
 }
 
-fn print_table(sessions: &[SessionRow]) {
-    let width = sessions.iter().map(|session| session.user.chars().count()).max().unwrap_or_default().max(4);
-    say!("{:22}  {:width$}  {:28}  {:20}  ADDRESS", "SESSION", "USER", "WITH", "LAST REFRESH");
+/// Prints a page of the table; `width` is that of the widest name so far, 0 before the first page.
+fn print_table(sessions: &[SessionRow], width: &mut usize) {
+    let is_begun = *width > 0;
+    let widest = sessions.iter().map(|session| session.user.chars().count()).max().unwrap_or_default();
+    *width = widest.max(*width).max(4);
+    let width = *width;
+    if !is_begun {
+        say!("{:22}  {:width$}  {:28}  {:20}  ADDRESS", "SESSION", "USER", "WITH", "LAST REFRESH");
+    }
     for SessionRow { session, user, label, address, last_refresh, .. } in sessions {
         say!("{session:22}  {user:width$}  {label:28}  {:20}  {address}", utc_time(*last_refresh));
     }

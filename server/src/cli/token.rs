@@ -159,7 +159,7 @@ fn check_access_token(settings: &Settings, keys: &Keys, token: &str) -> Result<(
     let public_url = settings.public_url.clone().unwrap_or_else(listener);
     let issuer = settings.issuer.clone().unwrap_or_else(|| public_url.as_str().to_owned());
     let audience = settings.audience.clone().unwrap_or_else(|| issuer.clone());
-    let now = Clock::starting_at(UnixMillis(0)).now();
+    let now = Clock::starting_at(UnixMillis(0)).now().system;
     let mut room = [0; TOKEN_LEN_MAX];
     let verified = Verifier::new(keys.access()).issuer(&issuer).audience(&audience).verify(
         token,

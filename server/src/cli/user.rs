@@ -3,7 +3,9 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Failure, output::Form, perform::perform, prompt, unexpected, utc_time};
+use super::output::{Form, Pages};
+use super::perform::{perform, perform_each};
+use super::{Failure, prompt, unexpected, utc_time};
 use crate::administration::{Answer, Command, ResetCode, UserRow};
 use crate::settings::Settings;
 use crate::user::{Name, Role, visible};
@@ -111,10 +113,18 @@ fn new_password(name: &str, from_stdin: bool) -> Result<crate::password::Passwor
 }
 
 fn list(settings: &Settings, form: Form) -> Result<(), Failure> {
-    match perform(settings, Command::ListUsers)? {
-        Answer::Users(users) => form.print(&users, |users| print_table(users)),
+    let mut width = 0;
+    let mut in_text = |rows: &[UserRow]| print_table(rows, &mut width);
+    let mut pages = Pages::new(form, &mut in_text);
+    perform_each(settings, Command::ListUsers { after: String::new() }, |answer| match answer {
+        Answer::Users { rows, next } => {
+            pages.add(&rows)?;
+            Ok(next.map(|after| Command::ListUsers { after }))
+        }
         other => Err(unexpected(other)),
-    }
+    })?;
+    pages.end();
+    Ok(())
 }
 
 fn show(settings: &Settings, name: String, form: Form) -> Result<(), Failure> {
@@ -157,9 +167,15 @@ fn state(user: &UserRow) -> &'static str {
     if user.disabled { "disabled" } else { "enabled" }
 }
 
-fn print_table(users: &[UserRow]) {
-    let width = users.iter().map(|user| visible(&user.name).chars().count()).max().unwrap_or_default().max(4);
-    say!("{:width$}  {:5}  {:8}  {:>8}  {:16}", "NAME", "ROLE", "STATE", "SESSIONS", "ID");
+/// Prints a page of the table; `width` is that of the widest name so far, 0 before the first page.
+fn print_table(users: &[UserRow], width: &mut usize) {
+    let is_begun = *width > 0;
+    let widest = users.iter().map(|user| visible(&user.name).chars().count()).max().unwrap_or_default();
+    *width = widest.max(*width).max(4);
+    let width = *width;
+    if !is_begun {
+        say!("{:width$}  {:5}  {:8}  {:>8}  {:16}", "NAME", "ROLE", "STATE", "SESSIONS", "ID");
+    }
     for user in users {
         let (name, role) = (visible(&user.name), user.role.as_str());
         say!("{name:width$}  {role:5}  {:8}  {:8}  {:16}", state(user), user.sessions, user.id);

@@ -29,7 +29,8 @@ impl Scenario {
             created: START,
             password_hash: PasswordHash(String::new()),
         };
-        let mut session = Session::begin(&user, KID, IpAddr::from([127, 0, 0, 1]), "test", START, &POLICY);
+        let mut session =
+            Session::begin(&user, KID, IpAddr::from([127, 0, 0, 1]), "test", Now::at(START), &POLICY);
         session.generation = 3;
         session.retry_keys = [Some(KEY_B), Some(KEY_A)];
         Self { session, user, now: START.plus_secs(GRACE_SECS), policy: POLICY }
@@ -43,7 +44,7 @@ impl Scenario {
 
     fn present(&self, generation: u32, retry_key: Option<RetryKey>) -> Decision {
         let presented = Presented { generation, retry_key, signing_kid: KID + 1 };
-        decide(Some(&self.session), Some(&self.user), presented, self.now, &self.policy)
+        decide(Some(&self.session), Some(&self.user), presented, Now::at(self.now), &self.policy)
     }
 }
 
@@ -51,7 +52,7 @@ impl Scenario {
 fn row_1_without_a_record_the_session_has_ended() {
     let presented = Presented { generation: 1, retry_key: None, signing_kid: KID };
     let user = Scenario::after_grace().user;
-    assert_eq!(decide(None, Some(&user), presented, START, &POLICY), Decision::End(EndReason::Gone));
+    assert_eq!(decide(None, Some(&user), presented, Now::at(START), &POLICY), Decision::End(EndReason::Gone));
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn row_3_a_disabled_deleted_or_signed_out_user_has_no_session() {
     scenario.user.end_all_sessions();
     assert_eq!(scenario.present(3, None), Decision::End(EndReason::Revoked));
     let presented = Presented { generation: 3, retry_key: None, signing_kid: KID };
-    let without_user = decide(Some(&scenario.session), None, presented, scenario.now, &POLICY);
+    let without_user = decide(Some(&scenario.session), None, presented, Now::at(scenario.now), &POLICY);
     assert_eq!(without_user, Decision::End(EndReason::Revoked));
 }
 
@@ -234,7 +235,8 @@ fn a_session_lives_its_lifetime_from_the_next_whole_second_on() {
     let user = Scenario::after_grace().user;
     for (millis, seconds) in [(0, 0), (1, 1), (1000, 1)] {
         let begun = UnixMillis(START.0 + millis);
-        let session = Session::begin(&user, KID, IpAddr::from([127, 0, 0, 1]), "test", begun, &POLICY);
+        let session =
+            Session::begin(&user, KID, IpAddr::from([127, 0, 0, 1]), "test", Now::at(begun), &POLICY);
         assert_eq!(session.expires, START.plus_secs(POLICY.lifetime_secs + seconds), "{millis}");
     }
 }

@@ -1,5 +1,6 @@
 //! Backups: a copy of everything in a new file, made while the store goes on serving.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -12,8 +13,18 @@ use crate::session::SessionId;
 /// Session records copied under one read; a read that stays open makes the file grow.
 const SLICE_LEN: usize = 16_384;
 
-/// How far long work has come: so many of so many records.
-pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+/// Told how far long work has come, so many of so many records; an error ends the work.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64) -> Result<(), Interrupted>;
+
+/// Nobody wants the work any more: the server is stopping.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server is stopping")
+    }
+}
 
 impl Store {
     /// Writes a copy of everything to a new file at `path`, while the store goes on serving.
@@ -54,14 +65,20 @@ impl Store {
             after = *last;
             sessions += slice.len() as u64;
             copy.put_sessions(&slice)?;
-            progress(sessions.min(total), total);
+            progress(sessions.min(total), total).map_err(StoreError::from)?;
         }
         let users = self.read(|reads| copy.put_all_but_sessions(reads))?;
+        if let Some(key) = self.writer.terms().audit_key {
+            // The sessions are of other moments than the logs, and the seal should be of both.
+            copy.seal_sessions(&key)?;
+        }
         drop(copy);
         transaction.commit().map_err(StoreError::from)?;
         Ok(Contents { users, sessions, key_fingerprints: Vec::new() })
     }
 }
+
+impl std::error::Error for Interrupted {}
 
 /// Why a backup was not made.
 #[derive(Debug)]
@@ -75,8 +92,8 @@ pub enum BackupError {
     Failed(String),
 }
 
-impl std::fmt::Display for BackupError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for BackupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exists => f.write_str("there is a file of that name already; choose another"),
             Self::Io(error) => write!(f, "the backup cannot be written: {error}"),

@@ -211,7 +211,10 @@ fn alice() -> (Name, User) {
 
 fn open(disk: &Disk) -> Result<Store, OpenFailure> {
     let database = builder().create_with_backend(disk.clone())?;
-    Store::start(database, |_| {})
+    if tables::schema(&database)?.is_none() {
+        tables::create(&database)?;
+    }
+    Ok(Store::start(database, PathBuf::new(), |_| {}))
 }
 
 /// A disk with a store and alice in it, synced.
@@ -241,7 +244,7 @@ impl Run {
     /// Asks, and notes what was acknowledged.
     fn ask(&mut self, request: Request) -> Result<(), StoreError> {
         self.clock += 1;
-        let now = UnixMillis(self.clock);
+        let now = Now::at(UnixMillis(self.clock));
         match request {
             Request::SignIn(id) => {
                 let sign_in = SignIn {
@@ -267,9 +270,9 @@ impl Run {
                 assert_eq!(refreshed.current.unwrap().1.generation, generation + 1);
             }
             Request::SignOut(id) => {
-                let event = crate::audit::Event::SignedOut;
+                let address = [127, 0, 0, 1].into();
                 let ended =
-                    self.store.write(move |writes| command::end_session(writes, ALICE, id, event, now))?;
+                    self.store.write(move |writes| command::sign_out(writes, ALICE, id, address, now))?;
                 assert!(ended);
             }
         }
@@ -375,7 +378,8 @@ fn cost_of_refreshing(store: &Store, disk: &Disk, sessions: Vec<SessionId>, now:
             for id in sessions {
                 let generation = writes.session(id)?.expect("it signed in").generation;
                 let presented = Presented { generation, retry_key: None, signing_kid: 1 };
-                let refreshed = command::refresh(writes, id, presented, [127, 0, 0, 1].into(), now, &POLICY)?;
+                let refreshed =
+                    command::refresh(writes, id, presented, [127, 0, 0, 1].into(), Now::at(now), &POLICY)?;
                 assert!(refreshed.current.is_some());
             }
             Ok(())
@@ -403,7 +407,7 @@ fn a_lone_refresh_is_one_sync_and_a_batch_of_64_is_one_too() {
                     1,
                     [127, 0, 0, 1].into(),
                     "Firefox on Linux",
-                    UnixMillis(1),
+                    Now::at(UnixMillis(1)),
                     &POLICY,
                 );
                 writes.put_session(SessionId::new(id, [0; 8]), &session)?;
@@ -443,7 +447,14 @@ fn rotating_the_same_sessions_over_and_over_does_not_grow_the_file() {
                 for id in sessions {
                     let session = match writes.session(id)? {
                         Some(session) => Session { generation: session.generation + 1, ..session },
-                        None => Session::begin(&user, 1, [127, 0, 0, 1].into(), "", UnixMillis(now), &POLICY),
+                        None => Session::begin(
+                            &user,
+                            1,
+                            [127, 0, 0, 1].into(),
+                            "",
+                            Now::at(UnixMillis(now)),
+                            &POLICY,
+                        ),
                     };
                     writes.put_session(id, &session)?;
                 }

@@ -3,14 +3,11 @@
 use redb::backends::InMemoryBackend;
 
 use super::codec::{ENTRY_LEN, SESSION_LEN, USER_LEN};
-use super::{Head, OpenError, Store, builder, codec};
-use crate::audit::MAC_LEN;
-
-/// Bytes of the head of a log: the next number, a MAC, a key id, a seal.
-const HEAD_LEN: usize = 8 + MAC_LEN + 1 + MAC_LEN;
+use super::logs::Seal;
+use super::{OpenError, Store, builder, codec, tables};
 
 /// How long the records are of which [`rewritten`] knows.
-pub const RECORD_LENGTHS: [usize; 4] = [SESSION_LEN, USER_LEN, ENTRY_LEN, HEAD_LEN];
+pub const RECORD_LENGTHS: [usize; 4] = [SESSION_LEN, USER_LEN, ENTRY_LEN, Seal::LEN];
 
 /// What a record of one of these lengths reads as, written again; `None` when it is damaged.
 pub fn rewritten(record: &[u8]) -> Option<Vec<u8>> {
@@ -27,7 +24,7 @@ pub fn rewritten(record: &[u8]) -> Option<Vec<u8>> {
             let entry = codec::decode_entry(record.try_into().ok()?).ok()?;
             Some(codec::encode_entry(&entry).to_vec())
         }
-        _ => Head::from_bytes(record).map(|head| head.to_bytes().to_vec()),
+        _ => Seal::from_bytes(record).map(Seal::to_bytes),
     }
 }
 
@@ -38,5 +35,7 @@ pub fn rewritten(record: &[u8]) -> Option<Vec<u8>> {
 pub fn in_memory() -> Result<Store, OpenError> {
     let failed = |reason| OpenError { path: "memory".into(), reason };
     let database = builder().create_with_backend(InMemoryBackend::new());
-    Store::start(database.map_err(|error| failed(error.into()))?, |error| panic!("{error}")).map_err(failed)
+    let database = database.map_err(|error| failed(error.into()))?;
+    tables::create(&database).map_err(|error| failed(error.into()))?;
+    Ok(Store::start(database, "memory".into(), |error| panic!("{error}")))
 }

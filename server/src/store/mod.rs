@@ -7,6 +7,7 @@ mod backup;
 mod codec;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod logs;
 mod overlay;
 mod replacement;
 mod tables;
@@ -15,7 +16,7 @@ mod writer;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,14 +25,17 @@ use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
 
 use crate::audit::{AuditKey, Occurrence, Waiting};
 use crate::clock::Clock;
+use crate::entropy;
+use crate::private_file;
 use crate::session::{Session, SessionId};
-use crate::time::UnixMillis;
+use crate::time::{Now, UnixMillis};
 use crate::user::User;
-pub use backup::{BackupError, Progress};
+pub use backup::{BackupError, Interrupted, Progress};
+pub use logs::{Doubt, End, Reseal};
 use overlay::Overlay;
 use replacement::Current;
 pub use replacement::{Replacement, ReplacementError};
-pub use tables::{Head, Reads, UsersPage, Writes};
+pub use tables::{Reads, UsersPage, Writes};
 use writer::Writer;
 
 /// Name of the store's file inside the data folder.
@@ -50,7 +54,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `path`, creating it when there is none, and verifies it whole.
+    /// Opens the store at `path`, creating it when there is none, and verifies it whole. A link is followed, and stays.
     ///
     /// `on_failure` is called at most once, from the writer's thread, when a commit has failed: from then on every
     /// write is refused, and the process should end and start again.
@@ -61,33 +65,34 @@ impl Store {
         path: &Path,
         on_failure: impl FnOnce(&StoreError) + Send + 'static,
     ) -> Result<Self, OpenError> {
-        let failed = |reason| OpenError { path: path.to_owned(), reason };
-        let file = open_private(path).map_err(|error| failed(OpenFailure::Io(error)))?;
+        let path = private_file::behind_links(path);
+        let failed = |reason| OpenError { path: path.clone(), reason };
+        if !fs::exists(&path).map_err(|error| failed(OpenFailure::Io(error)))? {
+            create(&path).map_err(failed)?;
+        }
+        let file = open_existing(&path).map_err(failed)?;
         let opened = file.metadata().map_err(|error| failed(OpenFailure::Io(error)))?;
         let database = FileBackend::new(file).and_then(|file| builder().create_with_backend(file));
         let database = database.map_err(|error| failed(error.into()))?;
         // Whoever had it locked until now may have put another file in its place meanwhile.
-        if fs::metadata(path).map_or(true, |there| there.ino() != opened.ino()) {
+        if fs::metadata(&path).map_or(true, |there| there.ino() != opened.ino()) {
             return Err(failed(OpenFailure::InUse));
         }
-        let store = Self::start(database, on_failure).map_err(failed)?;
+        migrate(&database).map_err(failed)?;
         // What a killed restore left holds password hashes, and nobody would look for it.
-        replacement::remove_unfinished(path);
-        Ok(Self { path: path.to_owned(), ..store })
+        replacement::remove_unfinished(&path);
+        Ok(Self::start(database, path, on_failure))
     }
 
-    /// Brings a database to this version's schema and starts its writer.
+    /// Starts the writer of a database.
     fn start(
         database: Database,
+        path: PathBuf,
         on_failure: impl FnOnce(&StoreError) + Send + 'static,
-    ) -> Result<Self, OpenFailure> {
-        match tables::schema(&database)? {
-            None => tables::create(&database)?,
-            Some(schema) => migrate(&database, schema)?,
-        }
+    ) -> Self {
         let database = Arc::new(Current::new(database));
         let writer = Writer::start(Arc::clone(&database), on_failure);
-        Ok(Self { writer, database, path: PathBuf::new() })
+        Self { writer, database, path }
     }
 
     /// Verifies the store at `path` as [`open`](Self::open) does, without changing a byte of it, and counts what it
@@ -98,24 +103,25 @@ impl Store {
     pub fn inspect(path: &Path) -> Result<Contents, OpenError> {
         let failed = |reason| OpenError { path: path.to_owned(), reason };
         // Open for writing because of the lock; the overlay writes nothing.
-        let file = OpenOptions::new().read(true).write(true).open(path);
-        let overlay = Overlay::new(file.map_err(|error| failed(OpenFailure::Io(error)))?);
+        let overlay = Overlay::new(open_existing(path).map_err(failed)?);
         let database = overlay
             .and_then(|overlay| builder().create_with_backend(overlay))
             .map_err(|error| failed(error.into()))?;
-        match tables::schema(&database).map_err(|error| failed(error.into()))? {
-            None => return Ok(Contents::default()),
-            // In memory only, like everything the overlay takes in.
-            Some(schema) => migrate(&database, schema).map_err(failed)?,
-        }
+        // In memory only, like everything the overlay takes in.
+        migrate(&database).map_err(failed)?;
         let transaction = database.begin_read().map_err(|error| failed(StoreError::from(error).into()))?;
         let reads = Reads::begin(&transaction).map_err(|error| failed(error.into()))?;
-        reads.contents(&mut |_, _| {}).map_err(|error| failed(error.into()))
+        reads.contents(&mut |_, _| Ok(())).map_err(|error| failed(error.into()))
     }
 
     /// Where its file lies.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Bytes of its file; 0 for the moment in which another takes its place.
+    pub fn file_len(&self) -> u64 {
+        fs::metadata(&self.path).map_or(0, |file| file.len())
     }
 
     /// Runs `look` on one consistent state of the store. Keep it short: an open read makes the file grow.
@@ -138,11 +144,12 @@ impl Store {
 
     /// Hands `command` to the writer and waits for its answer, which comes after the commit.
     ///
-    /// A command that changes nothing costs no commit. An error it returns fails the whole batch it was in.
+    /// A command that changes nothing costs no commit. One that returns [`StoreError::Damaged`] fails alone if it has
+    /// changed nothing; otherwise the whole batch is taken back, and whoever was in it may try again.
     ///
     /// # Errors
-    /// [`StoreError::Full`] when too many commands wait, [`StoreError::Failed`] when the store has failed; then the
-    /// command may or may not have been applied.
+    /// [`StoreError::Full`] when too many commands wait, [`StoreError::Damaged`] when a record cannot be read,
+    /// [`StoreError::Failed`] when the store has failed; then the command may or may not have been applied.
     pub fn write<T: Send + 'static>(
         &self,
         command: impl FnOnce(&mut Writes<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -163,7 +170,7 @@ impl Store {
     /// Runs `command` in a commit of its own; no other begins before `then`, which follows the commit, is over.
     ///
     /// # Errors
-    /// [`StoreError::Failed`] when the store has failed, also when `command` fails.
+    /// [`StoreError`]; unless it is [`StoreError::Failed`], nothing has changed.
     pub fn write_alone<T>(
         &self,
         command: impl FnOnce(&mut Writes<'_>) -> Result<T, StoreError>,
@@ -171,10 +178,16 @@ impl Store {
     ) -> Result<T, StoreError> {
         self.writer.while_paused(|| {
             let terms = self.writer.terms();
-            let outcome = writer::commit_one(&self.database.get(), &mut Waiting::default(), &terms, command)?;
-            then();
-            Ok(outcome)
-        })
+            match writer::commit_one(&self.database.get(), &mut Waiting::default(), &terms, command) {
+                Ok(outcome) => {
+                    then();
+                    Ok(Ok(outcome))
+                }
+                Err(error @ StoreError::Failed(_)) => Err(error),
+                // The store is as it was.
+                Err(error) => Ok(Err(error)),
+            }
+        })?
     }
 
     /// From now on no command is of a later time than `clock` shows: time was put back, and commands under way hold
@@ -189,7 +202,7 @@ impl Store {
     }
 
     /// Notes something that happened without waiting for it to be written.
-    pub fn note(&self, occurrence: Occurrence, now: UnixMillis) {
+    pub fn note(&self, occurrence: Occurrence, now: Now) {
         self.writer.submit(move |writes| {
             writes.saw_time(now);
             writes.note(occurrence);
@@ -206,13 +219,35 @@ impl Store {
     }
 }
 
-/// Opens the file, making it if there is none; redb would make it readable by others.
-fn open_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
+/// Makes a store at `path`, whole or not at all: an empty file is no store, and whoever finds one should be told.
+fn create(path: &Path) -> Result<(), OpenFailure> {
+    // A name of its own, so that two that begin at once do not meet.
+    let name = format!("new-{:016x}", u64::from_ne_bytes(entropy::bytes()));
+    let (unfinished, file) = private_file::create_beside(path, &name)?;
+    let made = FileBackend::new(file)
+        .and_then(|file| builder().create_with_backend(file))
+        .map_err(OpenFailure::from)
+        .and_then(|database| Ok(tables::create(&database)?))
+        .and_then(|()| match fs::hard_link(&unfinished, path) {
+            // Somebody was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            linked => Ok(linked?),
+        });
+    fs::remove_file(&unfinished)?;
+    made?;
+    Ok(private_file::sync_folder_of(path)?)
+}
+
+/// Opens the file of a store that is there.
+fn open_existing(path: &Path) -> Result<File, OpenFailure> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    if file.metadata()?.len() == 0 { Err(OpenFailure::Empty) } else { Ok(file) }
 }
 
 /// Brings an existing database to this version's schema.
-fn migrate(database: &Database, schema: u32) -> Result<(), OpenFailure> {
+fn migrate(database: &Database) -> Result<(), OpenFailure> {
+    let schema =
+        tables::schema(database)?.ok_or_else(|| OpenFailure::Damaged("it holds nothing".to_owned()))?;
     if schema > tables::SCHEMA {
         return Err(OpenFailure::NewerSchema(schema));
     }
@@ -243,6 +278,10 @@ pub struct Contents {
 pub enum StoreError {
     /// Too many commands wait to be written; try again soon.
     Full,
+    /// Whoever wanted it does not want it any more; nothing has changed.
+    Interrupted,
+    /// A record is not as it was written. The rest of the store may well be.
+    Damaged,
     /// The storage has failed, with what it said, for the log only.
     Failed(String),
 }
@@ -250,7 +289,7 @@ pub enum StoreError {
 impl StoreError {
     /// What stands in the store cannot be what was written.
     pub(crate) fn damaged() -> Self {
-        codec::Damaged.into()
+        Self::Damaged
     }
 }
 
@@ -258,6 +297,8 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("too many writes are waiting"),
+            Self::Interrupted => Interrupted.fmt(f),
+            Self::Damaged => f.write_str("a stored record is damaged; `latchkey check` says whether more is"),
             Self::Failed(reason) => write!(f, "the store has failed: {reason}"),
         }
     }
@@ -265,9 +306,15 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+impl From<Interrupted> for StoreError {
+    fn from(Interrupted: Interrupted) -> Self {
+        Self::Interrupted
+    }
+}
+
 impl From<codec::Damaged> for StoreError {
-    fn from(damaged: codec::Damaged) -> Self {
-        Self::Failed(damaged.to_string())
+    fn from(codec::Damaged: codec::Damaged) -> Self {
+        Self::Damaged
     }
 }
 
@@ -301,6 +348,7 @@ impl OpenError {
 enum OpenFailure {
     InUse,
     NewerSchema(u32),
+    Empty,
     Io(io::Error),
     Damaged(String),
 }
@@ -318,6 +366,11 @@ impl fmt::Display for OpenError {
                 "the store {path} has schema {schema}, and this latchkey knows none above {}; \
                  run the newer latchkey that wrote it",
                 tables::SCHEMA
+            ),
+            OpenFailure::Empty => write!(
+                f,
+                "the store {path} is an empty file, and was something else once; \
+                 put a backup in its place, or remove it to start anew"
             ),
             OpenFailure::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => write!(
                 f,
@@ -342,6 +395,12 @@ impl fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+impl From<io::Error> for OpenFailure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
 
 impl From<StorageError> for OpenFailure {
     fn from(error: StorageError) -> Self {

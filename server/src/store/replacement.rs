@@ -4,7 +4,7 @@
 //! other. The database is open and locked before it, and stays so: at no moment could another process take it.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::mem;
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase};
 
-use super::tables::{self, Copy};
+use super::tables::Copy;
 use super::writer::{self, Terms};
 use super::{OpenError, OpenFailure, Progress, Reads, Store, StoreError, Writes, builder, migrate};
 use crate::audit::{AuditKey, Waiting};
@@ -77,8 +77,7 @@ impl Replacement {
     /// [`ReplacementError`] when it cannot be read, or is damaged or of a newer schema.
     pub fn of_backup(from: &Path, store: &Path, progress: Progress<'_>) -> Result<Self, ReplacementError> {
         let refused = |reason| ReplacementError::Backup(OpenError { path: from.to_owned(), reason });
-        let mut backup = File::open(from).map_err(|error| refused(OpenFailure::Io(error)))?;
-        let backup_is = backup.metadata().map_err(|error| refused(OpenFailure::Io(error)))?;
+        let (mut backup, backup_is) = open_backup(from).map_err(refused)?;
         if fs::metadata(store)
             .is_ok_and(|store| (store.dev(), store.ino()) == (backup_is.dev(), backup_is.ino()))
         {
@@ -86,8 +85,8 @@ impl Replacement {
         }
         // Copying is the first half of what is shown, and reading every record the second.
         let half = backup_is.len().max(1);
-        let file = Unfinished(beside(store, EXTENSION));
-        let mut copy = private_file::create(&file.0)?;
+        let (file, mut copy) = private_file::create_beside(store, EXTENSION)?;
+        let file = Unfinished(file);
         let (mut chunk, mut copied) = (vec![0; CHUNK_LEN], 0);
         loop {
             let len = backup.read(&mut chunk).map_err(|error| refused(OpenFailure::Io(error)))?;
@@ -96,30 +95,31 @@ impl Replacement {
             }
             copy.write_all(&chunk[..len])?;
             copied += len as u64;
-            progress(copied.min(half), 2 * half);
+            progress(copied.min(half), 2 * half).map_err(ReplacementError::interrupted)?;
         }
         copy.sync_all()?;
         drop(copy);
 
         // `open` and not `create`: an empty file is no backup of an empty store.
         let database = builder().open(&file.0).map_err(|error| refused(error.into()))?;
-        let schema = tables::schema(&database).map_err(|error| refused(error.into()))?;
-        let schema = schema.ok_or_else(|| refused(OpenFailure::Damaged("it holds nothing".to_owned())))?;
-        migrate(&database, schema).map_err(refused)?;
+        migrate(&database).map_err(refused)?;
         let replacement = Self { database, file };
         let mut shown = |done: u64, total: u64| {
             let done = u128::from(half) * u128::from(done) / u128::from(total.max(1));
-            progress(half + done as u64, 2 * half);
+            progress(half + done as u64, 2 * half)
         };
-        replacement.read(|reads| reads.contents(&mut shown)).map_err(|error| refused(error.into()))?;
-        progress(2 * half, 2 * half);
+        replacement.read(|reads| reads.contents(&mut shown)).map_err(|error| match error {
+            StoreError::Interrupted => ReplacementError::interrupted(error),
+            error => refused(error.into()),
+        })?;
+        progress(2 * half, 2 * half).map_err(ReplacementError::interrupted)?;
         Ok(replacement)
     }
 
     /// Copies what `reads` sees beside the store at `store`, packed as densely as can be.
     fn of_store(reads: &Reads, store: &Path, progress: Progress<'_>) -> Result<Self, ReplacementError> {
-        let file = Unfinished(beside(store, EXTENSION));
-        private_file::create(&file.0)?;
+        let (file, _) = private_file::create_beside(store, EXTENSION)?;
+        let file = Unfinished(file);
         let database =
             builder().create(&file.0).map_err(|error| ReplacementError::Copy(error.to_string()))?;
         let replacement = Self { database, file };
@@ -134,7 +134,7 @@ impl Replacement {
         copy.put_all_but_sessions(reads)?;
         drop(copy);
         transaction.commit()?;
-        progress(1, 1);
+        progress(1, 1)?;
         Ok(())
     }
 
@@ -156,7 +156,7 @@ impl Replacement {
         audit_key: AuditKey,
         command: impl FnOnce(&mut Writes<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let terms = Terms { audit_key: Some(audit_key), clock: None };
+        let terms = Terms { audit_key: Some(audit_key), ..Terms::default() };
         writer::commit_one(&self.database, &mut Waiting::default(), &terms, command)
     }
 
@@ -180,6 +180,17 @@ impl Replacement {
         sync_folder_of(path)?;
         Ok(kept)
     }
+}
+
+/// Opens a backup. What is no plain file is refused: a pipe could keep whoever opens it waiting for ever.
+fn open_backup(path: &Path) -> Result<(File, Metadata), OpenFailure> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(OpenFailure::Damaged("it is no plain file".to_owned()));
+    }
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
 }
 
 /// Gives the store at `path` a second name, which it keeps when another takes its place.
@@ -258,9 +269,9 @@ impl Store {
                 Ok(Err(error)) => return Ok(Err(error)),
                 Err(error) => return Ok(Err(ReplacementError::Copy(error.to_string()))),
             };
-            let before = self.len();
+            let before = self.file_len();
             let put = self.put_in_force(replacement, None)?;
-            Ok(put.and_then(|replaced| Ok((before?, self.len()?, replaced))))
+            Ok(put.map(|replaced| (before, self.file_len(), replaced)))
         });
         let (before, after, _) = outcome??;
         Ok((before, after))
@@ -279,10 +290,6 @@ impl Store {
         sync_folder_of(&self.path)?;
         Ok(Ok(self.database.put(database)))
     }
-
-    fn len(&self) -> io::Result<u64> {
-        fs::metadata(&self.path).map(|metadata| metadata.len())
-    }
 }
 
 /// Why a store was not replaced.
@@ -299,6 +306,12 @@ pub enum ReplacementError {
     Copy(String),
     /// The store has stopped, and what it said.
     Stopped(String),
+}
+
+impl ReplacementError {
+    fn interrupted(why: impl fmt::Display) -> Self {
+        Self::Copy(why.to_string())
+    }
 }
 
 impl fmt::Display for ReplacementError {

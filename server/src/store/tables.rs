@@ -8,26 +8,28 @@ use redb::{
 };
 
 use super::codec::{self, ENTRY_LEN, SESSION_LEN, USER_LEN};
+use super::logs::Census;
 use super::{Contents, Progress, StoreError};
-use crate::audit::{AuditKey, Entry, Log, MAC_LEN, Occurrence, Waiting};
+use crate::audit::{AuditKey, Log, Occurrence, Waiting};
 use crate::clock::Clock;
+use crate::one_time_code::Era;
 use crate::session::{Session, SessionId};
-use crate::time::UnixMillis;
+use crate::time::{Now, UnixMillis};
 use crate::user::{Name, User, UserId};
 
 /// The number of the layout below; it goes up with every change to it, and a migration comes along.
 pub(super) const SCHEMA: u32 = 1 + MIGRATIONS.len() as u32;
 
 /// What leads from each earlier schema to the next, schema 1 first.
-const MIGRATIONS: &[Migration] = &[add_the_audit_logs];
+const MIGRATIONS: &[Migration] = &[add_the_audit_logs, leave_the_seal_to_the_keys];
 
 type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
 
-type Bytes = &'static [u8];
-type SessionKey = &'static [u8; 16];
-type SessionRecord = &'static [u8; SESSION_LEN];
-type EntryRecord = &'static [u8; ENTRY_LEN];
-type UserRecord = &'static [u8; USER_LEN];
+pub(super) type Bytes = &'static [u8];
+pub(super) type SessionKey = &'static [u8; 16];
+pub(super) type SessionRecord = &'static [u8; SESSION_LEN];
+pub(super) type EntryRecord = &'static [u8; ENTRY_LEN];
+pub(super) type UserRecord = &'static [u8; USER_LEN];
 
 const META: TableDefinition<'_, &str, Bytes> = TableDefinition::new("meta");
 const USERS: TableDefinition<'_, u64, UserRecord> = TableDefinition::new("users");
@@ -40,8 +42,12 @@ const REFUSALS: TableDefinition<'_, u64, EntryRecord> = TableDefinition::new("re
 const META_SCHEMA: &str = "schema";
 const META_HIGHEST_TIME: &str = "highest_time_ms";
 const META_KEYS: &str = "keys";
-const META_AUDIT_HEAD: &str = "audit_head";
-const META_REFUSALS_HEAD: &str = "refusals_head";
+const META_ERA: &str = "era";
+const META_SIGNING_SINCE: &str = "signing_since";
+const META_LAST_BACKUP: &str = "last_backup_ms";
+pub(super) const META_LOGS: &str = "logs";
+/// There from the migration to schema 3 until the logs are sealed.
+pub(super) const META_UNSEALED: &str = "unsealed";
 
 /// How far time moves on before a commit notes it, in seconds: one more page a commit would be dear.
 const NOTE_TIME_SECS: u64 = 60;
@@ -101,59 +107,10 @@ fn add_the_audit_logs(transaction: &WriteTransaction) -> Result<(), StoreError> 
     Ok(())
 }
 
-impl Log {
-    /// Entries the ring holds; then the oldest is overwritten.
-    const fn len(self) -> u64 {
-        match self {
-            Self::Main => 16_384,
-            Self::Refusals => 4_096,
-        }
-    }
-
-    const fn head(self) -> &'static str {
-        match self {
-            Self::Main => META_AUDIT_HEAD,
-            Self::Refusals => META_REFUSALS_HEAD,
-        }
-    }
-}
-
-/// Where a log ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Head {
-    /// How many entries there ever were.
-    pub next: u64,
-    /// The MAC of the last; zeros for a log without entries.
-    pub mac: [u8; MAC_LEN],
-    /// The master key the seal is made with.
-    kid: u8,
-    /// The seal of the two.
-    seal: [u8; MAC_LEN],
-}
-
-impl Head {
-    const EMPTY: Self = Self { next: 0, mac: [0; MAC_LEN], kid: 0, seal: [0; MAC_LEN] };
-
-    fn sealed(next: u64, mac: [u8; MAC_LEN], key: &AuditKey) -> Self {
-        Self { next, mac, kid: key.kid(), seal: key.seal(next, &mac) }
-    }
-
-    fn is_sealed_by(&self, key: &AuditKey) -> bool {
-        self.seal == key.seal(self.next, &self.mac)
-    }
-
-    pub(super) fn to_bytes(self) -> Vec<u8> {
-        [self.next.to_be_bytes().as_slice(), &self.mac, &[self.kid], &self.seal].concat()
-    }
-
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (next, rest) = bytes.split_first_chunk()?;
-        let (mac, rest) = rest.split_first_chunk()?;
-        let (&kid, seal) = rest.split_first()?;
-        // No log is so long that its next entry could not be counted.
-        let next = Some(u64::from_be_bytes(*next)).filter(|next| *next < u64::MAX)?;
-        Some(Self { next, mac: *mac, kid, seal: seal.try_into().ok()? })
-    }
+/// Schema 3: both logs are sealed together, which takes keys; [`Writes::begin_logs`] does it.
+fn leave_the_seal_to_the_keys(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(META)?.insert(META_UNSEALED, [].as_slice())?;
+    Ok(())
 }
 
 /// Some of the users, in the order of their names.
@@ -168,12 +125,12 @@ pub struct UsersPage {
 /// The tables under one transaction, read-only or not.
 #[derive(Debug)]
 pub struct Tables<M, U, L, S, A> {
-    meta: M,
-    users: U,
-    logins: L,
-    sessions: S,
-    audit: A,
-    refusals: A,
+    pub(super) meta: M,
+    pub(super) users: U,
+    pub(super) logins: L,
+    pub(super) sessions: S,
+    pub(super) audit: A,
+    pub(super) refusals: A,
 }
 
 /// A consistent state of the store, to read.
@@ -185,7 +142,7 @@ pub type Reads = Tables<
     ReadOnlyTable<u64, EntryRecord>,
 >;
 
-type WritableTables<'t> = Tables<
+pub(super) type WritableTables<'t> = Tables<
     Table<'t, &'static str, Bytes>,
     Table<'t, u64, UserRecord>,
     Table<'t, &'static str, u64>,
@@ -316,63 +273,9 @@ where
         if rest.is_empty() { Ok(fingerprints.to_vec()) } else { Err(codec::Damaged.into()) }
     }
 
-    /// Where a log ends.
-    pub fn head(&self, log: Log) -> Result<Head, StoreError> {
-        match self.meta.get(log.head())? {
-            Some(bytes) => Ok(Head::from_bytes(bytes.value()).ok_or(codec::Damaged)?),
-            None => Ok(Head::EMPTY),
-        }
-    }
-
-    /// The number of the oldest entry that the ring still holds.
-    pub fn oldest(&self, log: Log) -> Result<u64, StoreError> {
-        Ok(self.head(log)?.next.saturating_sub(log.len()))
-    }
-
-    /// An entry of a log, as it is and as the bytes its MAC is over.
-    pub fn entry(&self, log: Log, number: u64) -> Result<Option<(Entry, [u8; ENTRY_LEN])>, StoreError> {
-        let ring = match log {
-            Log::Main => &self.audit,
-            Log::Refusals => &self.refusals,
-        };
-        let Some(record) = ring.get(number % log.len())? else { return Ok(None) };
-        let record = *record.value();
-        Ok(Some((codec::decode_entry(&record)?, record)))
-    }
-
     /// How many session records there are, dead ones included.
     pub fn session_count(&self) -> Result<u64, StoreError> {
         Ok(self.sessions.len()?)
-    }
-
-    /// Walks a log from its head's seal and its oldest entry on, each entry vouching for the one before; returns the
-    /// number of the first that is missing or not as it was written.
-    pub fn first_broken_entry<'k>(
-        &self,
-        log: Log,
-        key_of: impl Fn(u8) -> Option<&'k AuditKey>,
-    ) -> Result<Option<u64>, StoreError> {
-        let (head, oldest) = (self.head(log)?, self.oldest(log)?);
-        if head == Head::EMPTY {
-            return Ok(self.entry(log, 0)?.map(|_| 0));
-        }
-        // The oldest entry's own predecessor is gone, so nothing is known of it.
-        let mut expected = None;
-        for number in oldest..head.next {
-            // An entry that cannot even be read is broken too, not a reason to stop looking.
-            let entry = self.entry(log, number).ok().flatten();
-            let Some((entry, record)) = entry.filter(|(entry, _)| entry.number == number) else {
-                return Ok(Some(number));
-            };
-            if expected.is_some_and(|mac| mac != entry.previous) {
-                return Ok(Some(number - 1));
-            }
-            let Some(key) = key_of(entry.kid) else { return Ok(Some(number)) };
-            expected = Some(key.mac(&record));
-        }
-        let is_sealed = key_of(head.kid).is_some_and(|key| head.is_sealed_by(key));
-        let is_whole = is_sealed && expected == Some(head.mac);
-        Ok((!is_whole).then_some(head.next.saturating_sub(1)))
     }
 
     /// Up to `limit` session records behind `after`, in the order of their ids: a slice for the sweeper.
@@ -390,6 +293,27 @@ where
         Ok(found)
     }
 
+    /// The era of one-time codes.
+    pub fn era(&self) -> Result<Era, StoreError> {
+        let Some(bytes) = self.meta.get(META_ERA)? else { return Ok(Era::default()) };
+        Ok(Era(bytes.value().try_into().map_err(|_| codec::Damaged)?))
+    }
+
+    /// The master key that signs, and since when, as far as the store was told.
+    pub fn signing_since(&self) -> Result<Option<(u8, UnixMillis)>, StoreError> {
+        let Some(bytes) = self.meta.get(META_SIGNING_SINCE)? else { return Ok(None) };
+        let (&kid, since) = bytes.value().split_first().ok_or(codec::Damaged)?;
+        let since = since.try_into().map_err(|_| codec::Damaged)?;
+        Ok(Some((kid, UnixMillis(u64::from_be_bytes(since)))))
+    }
+
+    /// When the last backup was made, if there was one.
+    pub fn last_backup(&self) -> Result<Option<UnixMillis>, StoreError> {
+        let Some(bytes) = self.meta.get(META_LAST_BACKUP)? else { return Ok(None) };
+        let bytes = bytes.value().try_into().map_err(|_| codec::Damaged)?;
+        Ok(Some(UnixMillis(u64::from_be_bytes(bytes))))
+    }
+
     /// Reads every record and counts them.
     pub(super) fn contents(&self, progress: Progress<'_>) -> Result<Contents, StoreError> {
         let users = self.users()?.len() as u64;
@@ -399,7 +323,7 @@ where
             codec::decode_session(entry?.1.value())?;
             sessions += 1;
             if sessions % PROGRESS_EVERY == 0 {
-                progress(sessions, total);
+                progress(sessions, total)?;
             }
         }
         Ok(Contents { users, sessions, key_fingerprints: self.key_fingerprints()? })
@@ -448,11 +372,22 @@ impl<'t> WritableTables<'t> {
 #[derive(Debug)]
 pub struct Writes<'t> {
     tables: WritableTables<'t>,
-    changed: bool,
-    now: UnixMillis,
-    waiting: &'t mut Waiting,
+    /// How often something was put or deleted.
+    changes: u64,
+    /// How far the census has moved on since it was sealed.
+    census: Census,
+    now: Now,
+    /// What the commands of this batch noted.
+    notes: Vec<(Occurrence, UnixMillis)>,
     /// Set once time was put back.
     clock: Option<Clock>,
+}
+
+/// How far a batch has come, to tell whether a command has changed anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Mark {
+    changes: u64,
+    notes: usize,
 }
 
 impl<'t> Deref for Writes<'t> {
@@ -464,32 +399,70 @@ impl<'t> Deref for Writes<'t> {
 }
 
 impl<'t> Writes<'t> {
-    pub(super) fn begin(
-        transaction: &'t WriteTransaction,
-        waiting: &'t mut Waiting,
-        clock: Option<Clock>,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn begin(transaction: &'t WriteTransaction, clock: Option<Clock>) -> Result<Self, StoreError> {
         let tables = WritableTables::open(transaction)?;
-        Ok(Self { tables, changed: false, now: UnixMillis(0), waiting, clock })
+        let (census, now) = (Census::default(), Now::default());
+        Ok(Self { tables, changes: 0, census, now, notes: Vec::new(), clock })
+    }
+
+    /// Where the batch is before a command runs.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { changes: self.changes, notes: self.notes.len() }
+    }
+
+    /// Forgets what a command that failed has noted; `false` when it has changed records too, which stays.
+    pub(super) fn withdraw(&mut self, to: Mark) -> bool {
+        self.notes.truncate(to.notes);
+        self.changes == to.changes
+    }
+
+    pub(super) fn tables_mut(&mut self) -> &mut WritableTables<'t> {
+        self.changes += 1;
+        &mut self.tables
+    }
+
+    pub(super) fn ring(&mut self, log: Log) -> &mut Table<'t, u64, EntryRecord> {
+        let tables = self.tables_mut();
+        match log {
+            Log::Main => &mut tables.audit,
+            Log::Refusals => &mut tables.refusals,
+        }
+    }
+
+    pub(super) fn census_change(&self) -> Census {
+        self.census
+    }
+
+    pub(super) fn census_is_sealed(&mut self) {
+        self.census = Census::default();
     }
 
     /// Puts the record of a session.
     pub fn put_session(&mut self, id: SessionId, session: &Session) -> Result<(), StoreError> {
-        self.changed = true;
-        self.tables.sessions.insert(&id.0, &codec::encode_session(session))?;
+        let is_new = self.tables_mut().sessions.insert(&id.0, &codec::encode_session(session))?.is_none();
+        if is_new {
+            self.census.add_session(id);
+        }
         Ok(())
     }
 
     /// Deletes the record of a session, if it is there.
     pub fn delete_session(&mut self, id: SessionId) -> Result<(), StoreError> {
-        self.changed |= self.tables.sessions.remove(&id.0)?.is_some();
+        let was_there = self.tables.sessions.remove(&id.0)?.is_some();
+        if was_there {
+            self.changes += 1;
+            self.census.remove_session(id);
+        }
         Ok(())
     }
 
-    /// Puts the record of a user who is already there.
+    /// Puts the record of a user, in place of the one that was there.
     pub fn put_user(&mut self, id: UserId, user: &User) -> Result<(), StoreError> {
-        self.changed = true;
-        self.tables.users.insert(id.0, &codec::encode_user(user))?;
+        if let Some(before) = self.user(id)? {
+            self.census.remove_user(id, &before);
+        }
+        self.census.add_user(id, user);
+        self.tables_mut().users.insert(id.0, &codec::encode_user(user))?;
         Ok(())
     }
 
@@ -501,8 +474,10 @@ impl<'t> Writes<'t> {
 
     /// Deletes a user, the name and every session.
     pub fn delete_user(&mut self, id: UserId, name: &Name) -> Result<(), StoreError> {
-        self.changed = true;
-        self.tables.logins.remove(name.folded())?;
+        if let Some(before) = self.user(id)? {
+            self.census.remove_user(id, &before);
+        }
+        self.tables_mut().logins.remove(name.folded())?;
         self.tables.users.remove(id.0)?;
         for (session, _) in self.sessions_of(id)? {
             self.delete_session(session)?;
@@ -510,10 +485,28 @@ impl<'t> Writes<'t> {
         Ok(())
     }
 
-    /// Remembers which master keys this store is used with.
+    /// Remembers which master keys this store is used with. For `reconcile` alone.
     pub fn put_key_fingerprints(&mut self, fingerprints: &[[u8; 9]]) -> Result<(), StoreError> {
-        self.changed = true;
-        self.tables.meta.insert(META_KEYS, fingerprints.as_flattened())?;
+        self.tables_mut().meta.insert(META_KEYS, fingerprints.as_flattened())?;
+        Ok(())
+    }
+
+    /// Remembers since when a master key signs. For `reconcile` alone.
+    pub fn put_signing_since(&mut self, kid: u8, since: UnixMillis) -> Result<(), StoreError> {
+        let bytes = [&[kid][..], &since.0.to_be_bytes()].concat();
+        self.tables_mut().meta.insert(META_SIGNING_SINCE, bytes.as_slice())?;
+        Ok(())
+    }
+
+    /// Begins another era, in which no one-time code of an earlier one is good.
+    pub fn put_era(&mut self, era: Era) -> Result<(), StoreError> {
+        self.tables_mut().meta.insert(META_ERA, era.0.as_slice())?;
+        Ok(())
+    }
+
+    /// Remembers when the last backup was made.
+    pub fn put_last_backup(&mut self, time: UnixMillis) -> Result<(), StoreError> {
+        self.tables_mut().meta.insert(META_LAST_BACKUP, time.0.to_be_bytes().as_slice())?;
         Ok(())
     }
 
@@ -522,88 +515,54 @@ impl<'t> Writes<'t> {
     ///
     /// The two differ for a command that looked at the clock just before time was put back: it must not bring the
     /// old time back, nor begin a session in it.
-    pub fn saw_time(&mut self, now: UnixMillis) -> UnixMillis {
+    pub fn saw_time(&mut self, now: Now) -> Now {
         let now = self.clock.as_ref().map_or(now, |clock| now.min(clock.now()));
-        self.now = self.now.max(now);
+        self.now = Now { system: now.system, latest: self.now.latest.max(now.latest) };
         now
     }
 
     /// Notes what a command did or saw. It is written with the next commit; a batch that changes nothing makes none.
     pub fn note(&mut self, occurrence: Occurrence) {
-        self.waiting.add(occurrence, self.now);
+        self.notes.push((occurrence, self.now.system));
     }
 
     /// Forgets how far time had gone, and makes `now` the highest time seen.
     pub fn lower_time(&mut self, now: UnixMillis) -> Result<(), StoreError> {
-        self.now = now;
-        self.changed = true;
-        self.tables.meta.insert(META_HIGHEST_TIME, now.0.to_be_bytes().as_slice())?;
+        self.now = Now::at(now);
+        self.tables_mut().meta.insert(META_HIGHEST_TIME, now.0.to_be_bytes().as_slice())?;
         Ok(())
     }
 
     /// Makes a commit necessary although no record changed, so that what was noted is written at once.
     pub fn touch(&mut self) {
-        self.changed = true;
+        self.changes += 1;
     }
 
-    /// Ends the batch: whether there is anything to commit.
-    pub(super) fn finish(mut self, key: Option<&AuditKey>) -> Result<bool, StoreError> {
-        if !self.changed {
+    /// Ends the batch: whether there is anything to commit. What was noted waits for a commit with what `waiting` holds.
+    pub(super) fn finish(
+        mut self,
+        key: Option<&AuditKey>,
+        waiting: &mut Waiting,
+    ) -> Result<bool, StoreError> {
+        for (occurrence, time) in self.notes.drain(..) {
+            waiting.add(occurrence, time);
+        }
+        if self.changes == 0 {
             return Ok(false);
         }
-        if self.now > self.highest_time_seen()?.plus_secs(NOTE_TIME_SECS) {
-            self.tables.meta.insert(META_HIGHEST_TIME, self.now.0.to_be_bytes().as_slice())?;
+        let latest = self.now.latest;
+        if latest > self.highest_time_seen()?.plus_secs(NOTE_TIME_SECS) {
+            self.tables.meta.insert(META_HIGHEST_TIME, latest.0.to_be_bytes().as_slice())?;
         }
-        if let Some(key) = key {
-            for (occurrence, time, count) in self.waiting.take() {
-                self.append(key, occurrence, time, count)?;
-            }
+        if let Some(key) = key.filter(|_| !waiting.is_empty() || self.census != Census::default()) {
+            self.append(key, waiting.take())?;
         }
         Ok(true)
-    }
-
-    fn append(
-        &mut self,
-        key: &AuditKey,
-        occurrence: Occurrence,
-        time: UnixMillis,
-        count: u32,
-    ) -> Result<(), StoreError> {
-        let log = occurrence.event.log();
-        let Head { next: number, mac: previous, .. } = self.head(log)?;
-        self.put_entry(log, key, Entry { number, time, count, occurrence, kid: key.kid(), previous })
-    }
-
-    /// Writes an entry, and the head behind it.
-    fn put_entry(&mut self, log: Log, key: &AuditKey, entry: Entry) -> Result<(), StoreError> {
-        let record = codec::encode_entry(&entry);
-        let ring = match log {
-            Log::Main => &mut self.tables.audit,
-            Log::Refusals => &mut self.tables.refusals,
-        };
-        ring.insert(entry.number % log.len(), &record)?;
-        let head = Head::sealed(entry.number + 1, key.mac(&record), key);
-        self.tables.meta.insert(log.head(), head.to_bytes().as_slice())?;
-        Ok(())
-    }
-
-    /// Binds every entry of both logs with `key` anew, before the key they are bound with is forgotten.
-    pub fn bind_logs_anew(&mut self, key: &AuditKey) -> Result<(), StoreError> {
-        self.changed = true;
-        for log in [Log::Main, Log::Refusals] {
-            let (oldest, next) = (self.oldest(log)?, self.head(log)?.next);
-            for number in oldest..next {
-                let (entry, _) = self.entry(log, number)?.ok_or(codec::Damaged)?;
-                let bound_to = if number == oldest { entry.previous } else { self.head(log)?.mac };
-                self.put_entry(log, key, Entry { kid: key.kid(), previous: bound_to, ..entry })?;
-            }
-        }
-        Ok(())
     }
 }
 
 /// The tables of a copy that is being made, filled record by record.
-pub(super) struct Copy<'t>(WritableTables<'t>);
+pub(super) struct Copy<'t>(pub(super) WritableTables<'t>);
 
 impl<'t> Copy<'t> {
     pub(super) fn begin(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
@@ -619,11 +578,11 @@ impl<'t> Copy<'t> {
 
     /// Copies all that has to be of one moment; returns the number of users.
     pub(super) fn put_all_but_sessions(&mut self, reads: &Reads) -> Result<u64, StoreError> {
-        copy(&reads.meta, &mut self.0.meta, |_| {})?;
-        copy(&reads.users, &mut self.0.users, |_| {})?;
-        copy(&reads.logins, &mut self.0.logins, |_| {})?;
-        copy(&reads.audit, &mut self.0.audit, |_| {})?;
-        copy(&reads.refusals, &mut self.0.refusals, |_| {})?;
+        copy(&reads.meta, &mut self.0.meta, |_| Ok(()))?;
+        copy(&reads.users, &mut self.0.users, |_| Ok(()))?;
+        copy(&reads.logins, &mut self.0.logins, |_| Ok(()))?;
+        copy(&reads.audit, &mut self.0.audit, |_| Ok(()))?;
+        copy(&reads.refusals, &mut self.0.refusals, |_| Ok(()))?;
         Ok(reads.users.len()?)
     }
 
@@ -636,8 +595,9 @@ impl<'t> Copy<'t> {
         let total = reads.sessions.len()?;
         copy(&reads.sessions, &mut self.0.sessions, |copied| {
             if copied % PROGRESS_EVERY == 0 && copied < total {
-                progress(copied, total);
+                progress(copied, total)?;
             }
+            Ok(())
         })
     }
 }
@@ -645,12 +605,12 @@ impl<'t> Copy<'t> {
 fn copy<K: redb::Key, V: redb::Value>(
     from: &ReadOnlyTable<K, V>,
     to: &mut Table<'_, K, V>,
-    mut copied: impl FnMut(u64),
+    mut copied: impl FnMut(u64) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     for (entry, number) in from.iter()?.zip(1..) {
         let (key, value) = entry?;
         to.insert(key.value(), value.value())?;
-        copied(number);
+        copied(number)?;
     }
     Ok(())
 }

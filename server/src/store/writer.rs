@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -13,7 +13,7 @@ use super::StoreError;
 use super::replacement::Current;
 use super::tables::Writes;
 use crate::audit::{AuditKey, Waiting};
-use crate::clock::Clock;
+use crate::clock::{Clock, Uptime};
 
 /// Most commands that wait for the writer; one more is turned away with [`StoreError::Full`].
 pub(super) const QUEUE_LEN: usize = 1024;
@@ -21,9 +21,12 @@ pub(super) const QUEUE_LEN: usize = 1024;
 /// Most commands in one commit. More would only make the first of them wait longer.
 const BATCH_LEN: usize = 256;
 
-/// A command and the way to answer it: run inside the transaction, it returns what to do after the commit; handed an
-/// error instead, it answers with that.
-type Job = Box<dyn FnOnce(Result<&mut Writes<'_>, StoreError>) -> Result<Reply, StoreError> + Send>;
+/// Longest time that notes wait for somebody else's commit before they get one of their own, in milliseconds.
+const NOTES_WAIT_MS: u64 = 30_000;
+
+/// A command and the way to answer it: run inside the transaction, it returns the way, and why it failed if it did.
+/// Handed an error instead, it answers with that.
+type Job = Box<dyn FnOnce(Result<&mut Writes<'_>, StoreError>) -> (Reply, Result<(), StoreError>) + Send>;
 
 /// What the writer's thread is given to do.
 enum Task {
@@ -32,8 +35,9 @@ enum Task {
     Pause(SyncSender<()>, Receiver<Result<(), StoreError>>),
 }
 
-/// Called after the commit; dropped uncalled when the batch failed, which its receiver notices.
-type Reply = Box<dyn FnOnce() + Send>;
+/// Called after the commit, or with the reason why there is none; dropped uncalled when the store failed, which its
+/// receiver notices.
+type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// The handle on the writer's thread; dropping it waits until the queue is empty.
 pub(super) struct Writer {
@@ -43,12 +47,20 @@ pub(super) struct Writer {
 }
 
 /// What commits are made with, apart from the commands.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Terms {
     /// Binds the entries of the audit logs; without one they wait.
     pub(super) audit_key: Option<AuditKey>,
     /// Set once time was put back: commands that looked at the clock before are of its time.
     pub(super) clock: Option<Clock>,
+    /// How long notes wait for somebody else's commit, in milliseconds.
+    pub(super) notes_wait_ms: u64,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { audit_key: None, clock: None, notes_wait_ms: NOTES_WAIT_MS }
+    }
 }
 
 type SharedTerms = Arc<Mutex<Terms>>;
@@ -91,7 +103,7 @@ impl Writer {
     }
 
     /// Runs `work` between two batches: every command that was accepted before is answered, and none begins until
-    /// it is over. When it fails or panics nobody knows what state it left, so the store stops.
+    /// it is over. When it returns an error or panics nobody knows what state it left, so the store stops.
     pub(super) fn while_paused<T>(
         &self,
         work: impl FnOnce() -> Result<T, StoreError>,
@@ -114,10 +126,7 @@ impl Writer {
         &self,
         command: impl FnOnce(&mut Writes<'_>) -> Result<(), StoreError> + Send + 'static,
     ) {
-        let job: Job = Box::new(move |writes| {
-            writes.and_then(command)?;
-            Ok(Box::new(|| {}))
-        });
+        let job: Job = Box::new(move |writes| (Box::new(|_| {}), writes.and_then(command)));
         let queue = self.queue.as_ref().expect("the queue is open until drop");
         let _ = queue.try_send(Task::Run(job));
     }
@@ -141,19 +150,15 @@ impl Writer {
         then: impl FnOnce(Result<T, StoreError>) + Send + 'static,
     ) {
         let promise = Promise { then: Some(then), outcome: PhantomData };
-        let job: Job = Box::new(move |writes| match writes {
-            Ok(writes) => {
-                let outcome = command(writes)?;
-                Ok(Box::new(move || promise.keep(Ok(outcome))))
-            }
-            Err(refusal) => {
-                promise.keep(Err(refusal));
-                Ok(Box::new(|| {}))
-            }
+        let job: Job = Box::new(move |writes| {
+            let outcome = writes.and_then(command);
+            let failed = outcome.as_ref().map(|_| ()).map_err(StoreError::clone);
+            (Box::new(move |committed| promise.keep(committed.and(outcome))), failed)
         });
         let queue = self.queue.as_ref().expect("the queue is open until drop");
         if let Err(TrySendError::Full(Task::Run(job))) = queue.try_send(Task::Run(job)) {
-            let _ = job(Err(StoreError::Full));
+            let (reply, refused) = job(Err(StoreError::Full));
+            reply(refused);
         }
     }
 }
@@ -197,59 +202,120 @@ fn stopped() -> StoreError {
 /// Runs batches until the queue closes; returns the error that ended it before.
 ///
 /// After an I/O error redb refuses to write until the file is opened anew, so this thread ends: the jobs of the
-/// failed batch and those still queued are dropped, and their callers are told that the store failed.
+/// failed batch and those still queued are dropped, and their callers are told that the store failed. A command that
+/// fails by itself, as one that finds a damaged record does, fails alone.
 fn commit_until_closed(
     database: &Current,
     tasks: &Receiver<Task>,
     terms: &SharedTerms,
 ) -> Result<(), StoreError> {
     let mut waiting = Waiting::default();
+    let mut notes_due = None;
     let mut put_off = None;
-    while let Some(task) = put_off.take().or_else(|| tasks.recv().ok()) {
-        let first = match task {
-            Task::Run(job) => job,
-            Task::Pause(paused, may_go_on) => {
+    loop {
+        let task = match put_off.take() {
+            Some(task) => Ok(task),
+            None => next_task(tasks, notes_due),
+        };
+        // Taken anew for each batch: another database may have taken its place.
+        match task {
+            Ok(Task::Run(job)) => put_off = commit_batch(&database.get(), job, tasks, &mut waiting, terms)?,
+            Ok(Task::Pause(paused, may_go_on)) => {
                 // Whoever asked may have gone away, or dies of a panic: then the second channel is closed.
                 let _ = paused.send(());
                 may_go_on
                     .recv()
                     .map_err(|_| StoreError::Failed("the work it paused for broke off".to_owned()))??;
-                continue;
             }
-        };
-        // Taken anew for each batch: another database may have taken its place.
-        let database = database.get();
-        let transaction = database.begin_write()?;
-        let terms = current(terms);
-        let mut writes = Writes::begin(&transaction, &mut waiting, terms.clock)?;
-        let mut replies = vec![first(Ok(&mut writes))?];
-        while replies.len() < BATCH_LEN {
-            match tasks.try_recv() {
-                Ok(Task::Run(job)) => replies.push(job(Ok(&mut writes))?),
-                Ok(pause @ Task::Pause(..)) => {
-                    put_off = Some(pause);
-                    break;
-                }
-                Err(_) => break,
+            Err(RecvTimeoutError::Timeout) => commit_notes(&database.get(), &mut waiting, terms)?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return commit_notes(&database.get(), &mut waiting, terms);
             }
         }
-        if writes.finish(terms.audit_key.as_ref())? {
-            transaction.commit()?;
-        } else {
-            transaction.abort()?;
-        }
-        for reply in replies {
-            reply();
-        }
+        let from_now_on = || Uptime::now().plus_millis(current(terms).notes_wait_ms);
+        notes_due = (!waiting.is_empty()).then(|| notes_due.unwrap_or_else(from_now_on));
     }
+}
+
+/// Waits for a task, but not beyond the moment at which notes are due.
+fn next_task(tasks: &Receiver<Task>, notes_due: Option<Uptime>) -> Result<Task, RecvTimeoutError> {
+    let Some(due) = notes_due else { return tasks.recv().map_err(|_| RecvTimeoutError::Disconnected) };
+    let left = Uptime::now().until(due);
+    if left.is_zero() { Err(RecvTimeoutError::Timeout) } else { tasks.recv_timeout(left) }
+}
+
+/// Commits what `first` and the commands behind it do; returns the task at which the batch ended, if it did at one.
+fn commit_batch(
+    database: &Database,
+    first: Job,
+    tasks: &Receiver<Task>,
+    waiting: &mut Waiting,
+    terms: &SharedTerms,
+) -> Result<Option<Task>, StoreError> {
+    let transaction = database.begin_write()?;
     let terms = current(terms);
-    if !waiting.is_empty() && terms.audit_key.is_some() {
-        commit_one(&database.get(), &mut waiting, &terms, |writes| {
-            writes.touch();
-            Ok(())
-        })?;
+    let mut writes = Writes::begin(&transaction, terms.clock)?;
+    let mut replies = Vec::new();
+    let mut spoiled = run(first, &mut writes, &mut replies)?;
+    let mut put_off = None;
+    while spoiled.is_ok() && replies.len() < BATCH_LEN {
+        match tasks.try_recv() {
+            Ok(Task::Run(job)) => spoiled = run(job, &mut writes, &mut replies)?,
+            Ok(pause @ Task::Pause(..)) => {
+                put_off = Some(pause);
+                break;
+            }
+            Err(_) => break,
+        }
     }
-    Ok(())
+    let is_changed = match spoiled {
+        Ok(()) => writes.finish(terms.audit_key.as_ref(), waiting)?,
+        Err(_) => {
+            drop(writes);
+            false
+        }
+    };
+    if is_changed {
+        transaction.commit()?;
+    } else {
+        transaction.abort()?;
+    }
+    for reply in replies {
+        reply(spoiled.clone());
+    }
+    Ok(put_off)
+}
+
+/// Runs a command. The inner error says that it failed after it had changed something, which spoils the batch; the outer
+/// one that the storage failed.
+fn run(
+    job: Job,
+    writes: &mut Writes<'_>,
+    replies: &mut Vec<Reply>,
+) -> Result<Result<(), StoreError>, StoreError> {
+    let before = writes.mark();
+    let (reply, outcome) = job(Ok(writes));
+    match outcome {
+        Err(error @ StoreError::Failed(_)) => return Err(error),
+        Err(error) if !writes.withdraw(before) => {
+            reply(Err(error.clone()));
+            return Ok(Err(error));
+        }
+        _ => replies.push(reply),
+    }
+    Ok(Ok(()))
+}
+
+/// Commits what was noted and still waits.
+fn commit_notes(database: &Database, waiting: &mut Waiting, terms: &SharedTerms) -> Result<(), StoreError> {
+    let terms = current(terms);
+    if waiting.is_empty() || terms.audit_key.is_none() {
+        return Ok(());
+    }
+    commit_one(database, waiting, &terms, |writes| {
+        writes.touch();
+        Ok(())
+    })
 }
 
 /// Runs `command` in a commit of its own.
@@ -260,9 +326,9 @@ pub(super) fn commit_one<T>(
     command: impl FnOnce(&mut Writes<'_>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let transaction = database.begin_write()?;
-    let mut writes = Writes::begin(&transaction, waiting, terms.clock.clone())?;
+    let mut writes = Writes::begin(&transaction, terms.clock.clone())?;
     let outcome = command(&mut writes)?;
-    writes.finish(terms.audit_key.as_ref())?;
+    writes.finish(terms.audit_key.as_ref(), waiting)?;
     transaction.commit()?;
     Ok(outcome)
 }

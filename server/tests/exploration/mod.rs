@@ -8,7 +8,7 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr};
 
 use latchkey::session::{Decision, Declined, Policy, Presented, RetryKey, Session, decide};
-use latchkey::time::UnixMillis;
+use latchkey::time::{Now, UnixMillis};
 use latchkey::user::{PasswordHash, Role, User};
 
 /// A retry key; 0 is none.
@@ -60,12 +60,13 @@ pub(crate) fn serve(record: Record, grace_ticks: u8, token: u32, key: Key) -> Se
         password_hash: PasswordHash(String::new()),
     };
     let signed_in = UnixMillis(NOW.0 - 50_000_000);
-    let mut session = Session::begin(&user, 1, IpAddr::V4(Ipv4Addr::LOCALHOST), "", signed_in, &policy);
+    let mut session =
+        Session::begin(&user, 1, IpAddr::V4(Ipv4Addr::LOCALHOST), "", Now::at(signed_in), &policy);
     session.generation = record.generation;
     session.rotated_at = UnixMillis(NOW.0 - 1000 * u64::from(record.age));
     session.retry_keys = record.keys.map(retry_key);
     let presented = Presented { generation: token, retry_key: retry_key(key), signing_kid: 1 };
-    match decide(Some(&session), Some(&user), presented, NOW, &policy) {
+    match decide(Some(&session), Some(&user), presented, Now::at(NOW), &policy) {
         Decision::Rotate(next, _) => {
             let keys = next.retry_keys.map(|key| key.map_or(0, number));
             Served::Token(Record { generation: next.generation, age: 0, keys }, next.generation)

@@ -32,11 +32,11 @@ pub(in super::super) fn list(app: &App, request: &Request<'_>) -> Result<Answer,
         before.map(|text| entry(&text).ok_or(Problem::bad_request("before is the number of an entry")));
     let (before, limit) = (before.transpose()?, page_len(limit)? as u64);
     let page = app.store.read(|reads| {
-        let (oldest, next) = (reads.oldest(log)?, reads.head(log)?.next);
+        let (oldest, next) = (reads.oldest(log)?, reads.end_of(log)?.next);
         let end = before.unwrap_or(next).min(next);
         let start = end.saturating_sub(limit).max(oldest);
-        let entries =
-            (start..end).rev().map(|number| AuditRow::read(reads, log, number)).collect::<Result<_, _>>()?;
+        let rows = (start..end).rev().map(|number| AuditRow::read(reads, log, number));
+        let entries = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
         Ok(Page { entries, next: (start > oldest && start < end).then_some(start) })
     })?;
     Ok(Response::json(&page).into())

@@ -21,7 +21,7 @@ use crate::audit::Actor;
 use crate::command;
 use crate::problem::{Code, Problem};
 use crate::store::{StoreError, Writes};
-use crate::time::UnixMillis;
+use crate::time::Now;
 use crate::user::Role;
 
 /// Rows of a page unless the request says otherwise, and at most.
@@ -39,7 +39,7 @@ fn administrator(app: &App, request: &Request<'_>) -> Result<Actor, Problem> {
 fn administer<T: Send + 'static>(
     app: &App,
     actor: Actor,
-    command: impl FnOnce(&mut Writes<'_>, UnixMillis) -> Result<Result<T, Code>, StoreError> + Send + 'static,
+    command: impl FnOnce(&mut Writes<'_>, Now) -> Result<Result<T, Code>, StoreError> + Send + 'static,
     respond: impl FnOnce(&App, T) -> Response + Send + 'static,
 ) -> Answer {
     let now = app.clock.now();

@@ -5,15 +5,11 @@ use serde::Serialize;
 use super::super::outcome::Answer;
 use super::super::{App, Request, Response};
 use super::{administer, administrator, page_len};
+use crate::administration::sessions_page;
 use crate::command;
 use crate::problem::{Code, Problem};
 use crate::session::{Session, SessionId};
-use crate::store::{Reads, StoreError};
-use crate::time::UnixMillis;
 use crate::user::{Role, User, UserId};
-
-/// Most records that one page looks at: many may be dead. Whoever wants more goes on from there.
-const RECORDS_SEEN_MAX: usize = 4096;
 
 /// A session as an administrator sees it; times are seconds of Unix time.
 #[derive(Serialize)]
@@ -62,41 +58,9 @@ pub(in super::super) fn list(app: &App, request: &Request<'_>) -> Result<Answer,
     let after =
         after.map(|handle| SessionId::from_handle(&handle).ok_or(Problem::bad_request("the cursor is none")));
     let (after, limit) = (after.transpose()?, page_len(limit)?);
-    let page = app.store.read(|reads| read_page(reads, user, after, limit, now))?;
-    Ok(Response::json(&page).into())
-}
-
-fn read_page(
-    reads: &Reads,
-    only: Option<UserId>,
-    after: Option<SessionId>,
-    limit: usize,
-    now: UnixMillis,
-) -> Result<Page, StoreError> {
-    let records = match only {
-        Some(user) => {
-            let mut records = reads.sessions_of(user)?;
-            records.retain(|(id, _)| after.is_none_or(|after| *id > after));
-            records
-        }
-        None => reads.sessions_after(after.unwrap_or(SessionId([0; 16])), RECORDS_SEEN_MAX)?,
-    };
-    let is_all = only.is_some() || records.len() < RECORDS_SEEN_MAX;
-    let mut page = Page { sessions: Vec::new(), next: None };
-    let mut last = None;
-    for (id, session) in records {
-        if page.sessions.len() == limit {
-            page.next = last.map(SessionId::handle);
-            return Ok(page);
-        }
-        last = Some(id);
-        let user = reads.user(id.user())?;
-        if let Some(user) = user.filter(|user| session.end_reason(Some(user), now).is_none()) {
-            page.sessions.push(Row::new(id, session, user));
-        }
-    }
-    page.next = last.filter(|_| !is_all).map(SessionId::handle);
-    Ok(page)
+    let (living, next) = app.store.read(|reads| sessions_page(reads, user, after, limit, now))?;
+    let sessions = living.into_iter().map(|(id, session, user)| Row::new(id, session, user)).collect();
+    Ok(Response::json(&Page { sessions, next: next.map(SessionId::handle) }).into())
 }
 
 /// `DELETE /api/admin/sessions/{handle}`

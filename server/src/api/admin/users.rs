@@ -10,6 +10,7 @@ use crate::administration::{ResetCode, UserRow};
 use crate::audit::Event;
 use crate::command::{self, NewUser};
 use crate::entropy;
+use crate::one_time_code::Era;
 use crate::password::Password;
 use crate::problem::{Code, Problem};
 use crate::store::UsersPage;
@@ -106,9 +107,13 @@ pub(in super::super) fn add(app: &App, request: &Request<'_>) -> Result<Answer, 
     Ok(administer(
         app,
         actor,
-        move |writes, now| Ok(command::add_user(writes, new, Some(actor), now)?.ok_or(Code::NameTaken)),
-        move |app, user| {
-            let reset = (!has_password).then(|| issue(app, id, &user));
+        move |writes, now| {
+            let added = command::add_user(writes, new, Some(actor), now)?;
+            let era = writes.era()?;
+            Ok(added.map(|user| (user, era)).ok_or(Code::NameTaken))
+        },
+        move |app, (user, era)| {
+            let reset = (!has_password).then(|| issue(app, id, &user, era));
             Response::created(&Added { user: UserRow::new(id, user, 0), reset })
         },
     ))
@@ -122,8 +127,8 @@ struct ResetLink {
     link: String,
 }
 
-fn issue(app: &App, id: UserId, user: &User) -> ResetLink {
-    let code = ResetCode::issue(&app.keys.current(), id, user, app.clock.now());
+fn issue(app: &App, id: UserId, user: &User, era: Era) -> ResetLink {
+    let code = ResetCode::issue(&app.keys.current(), era, id, user, app.clock.now());
     ResetLink { link: format!("{}/#reset={}", app.public_url, code.code), code }
 }
 
@@ -198,10 +203,8 @@ pub(in super::super) fn issue_code(app: &App, request: &Request<'_>) -> Result<A
     Ok(administer(
         app,
         actor,
-        move |writes, now| {
-            Ok(command::note_code(writes, id, Some(actor), now)?.map(|user| (id, user)).ok_or(Code::NotFound))
-        },
-        |app, (id, user)| Response::json(&issue(app, id, &user)),
+        move |writes, now| Ok(command::note_code(writes, id, Some(actor), now)?.ok_or(Code::NotFound)),
+        move |app, (user, era)| Response::json(&issue(app, id, &user, era)),
     ))
 }
 
@@ -213,9 +216,8 @@ pub(in super::super) fn end_sessions(app: &App, request: &Request<'_>) -> Result
         app,
         actor,
         move |writes, now| {
-            let event = Event::SessionsRevoked;
-            let changed = command::change_user(writes, id, event, Some(actor), now, |_| {})?;
-            Ok(changed.map(|_| ()).ok_or(Code::NotFound))
+            let revoked = command::revoke_all_sessions(writes, id, Some(actor), now)?;
+            Ok(revoked.map(|_| ()).ok_or(Code::NotFound))
         },
         |_, ()| Response::no_content(),
     ))
