@@ -39,7 +39,11 @@ pub(super) fn account_of<'a>(typed: &'a str, name: Option<&'a Name>) -> &'a str 
 impl App {
     /// Begins an attempt to sign in, or refuses it because too many have failed, before anybody is looked up for it.
     pub(super) fn begin(&self, by: By<'_>, request: &Request<'_>) -> Result<Attempt<'_>, Problem> {
-        self.throttle.begin(by).map_err(|refused| match refused {
+        self.throttle.begin(by).map_err(|refused| self.not_begun(refused, request))
+    }
+
+    fn not_begun(&self, refused: Refused, request: &Request<'_>) -> Problem {
+        match refused {
             Refused::Wait(secs) => {
                 log::info!("{}: too many log-ins have failed, from {}", request.id, request.client);
                 self.too_early(secs)
@@ -47,7 +51,7 @@ impl App {
             Refused::Busy => {
                 Problem::new(Code::Busy, "too many log-ins of this name or from this network are under way")
             }
-        })
+        }
     }
 
     /// Ends an attempt that failed, tells everybody who wants to know, and returns the answer: `code`, or that of having

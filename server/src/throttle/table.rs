@@ -95,7 +95,8 @@ impl Table {
         say
     }
 
-    fn ask(&self, whose: &Whose, now: Uptime) -> Say {
+    /// What an attempt is told, without making it.
+    pub(super) fn ask(&self, whose: &Whose, now: Uptime) -> Say {
         let of_all = self.ask_all(&whose.buckets, now);
         let Some(account) = whose.account else { return of_all };
         let of_account = match (self.ask_all(&[account], now), self.ask_all(&whose.second_chance, now)) {
