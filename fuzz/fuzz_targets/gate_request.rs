@@ -4,10 +4,14 @@
 #![no_main]
 
 use latchkey::gate::forward::{self, Sender};
+use latchkey::gate::message::{Content, Open, frames};
 use latchkey::gate::parse::{Parsed, parse};
+use latchkey::gate::wiped::Wiped;
 use latchkey_fuzz::plain_http::PlainRequest;
 use latchkey_fuzz::{cookie, lane};
 use libfuzzer_sys::fuzz_target;
+
+const NUMBER: u64 = 0x0123_4567_89ab_cdef;
 
 fuzz_target!(|input: &[u8]| {
     let plain = PlainRequest::read(input);
@@ -17,20 +21,27 @@ fuzz_target!(|input: &[u8]| {
         Parsed::Reject(_) => return,
     };
     let plain = plain.expect("what is passed on is a request whose length is told once");
-    assert_eq!((request.len, request.body), (plain.len, plain.body));
+    assert_eq!((request.len, request.body.to_vec()), (plain.len, plain.body.clone()));
     assert_eq!(request.is_forwarded, plain.is_forwarded());
     for len in (0..plain.len).step_by(1 + plain.len / 16).chain([plain.len - 1]) {
         assert!(matches!(parse(&input[..len], &cookie()), Parsed::NeedMore { .. }), "{len} bytes of it");
     }
 
     let sender = Sender { address: [203, 0, 113, 7].into(), is_forwarded: request.is_forwarded };
-    let mut passed_on = Vec::new();
-    forward::write(&request, sender, &cookie(), &mut passed_on);
-    let read = lane::tiny_http_reads(&passed_on);
-    assert_eq!(read.escape_ascii().to_string(), passed_on.escape_ascii().to_string());
-    assert_eq!(lane::line(&read), plain.line);
-    let arrived = forward::read(lane::body(&read)).expect("a lane reads what the gate wrote");
-    assert_eq!((arrived.sender, arrived.body), (sender, plain.body));
+    let mut message = Wiped::default();
+    let content = if plain.body.is_empty() { Content::Ordinary } else { Content::Secret };
+    let open = Open::begin(content, &mut message);
+    forward::write(&request, NUMBER, sender, &cookie(), &mut message);
+    open.seal(&mut message);
+    let read = lane::tiny_http_reads(&message);
+    assert_eq!(read.escape_ascii().to_string(), message.escape_ascii().to_string());
+    let body = lane::body(&read);
+    let mut requests = &body[frames(body).expect("a message has frames")];
+    let arrived =
+        forward::next(&mut requests).expect("a lane reads what the gate wrote").expect("and it is there");
+    assert!(requests.is_empty() && arrived.number == NUMBER);
+    assert_eq!((arrived.method, arrived.target.to_owned()), plain.line);
+    assert_eq!((arrived.sender, arrived.body), (sender, &*plain.body));
     let fields = arrived.fields.into_iter().map(|(name, value)| (name, value.to_owned()));
     assert_eq!(Some(fields.collect()), plain.passed_on());
 });

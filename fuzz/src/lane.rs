@@ -7,14 +7,7 @@ use std::sync::{LazyLock, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// Method and target of a request as the gate writes it.
-pub fn line(request: &[u8]) -> (&str, &str) {
-    let end = request.windows(11).position(|end| end == b" HTTP/1.1\r\n").expect("a request line has an end");
-    let line = str::from_utf8(&request[..end]).expect("method and target are ASCII");
-    line.split_once(' ').expect("a request line has a method")
-}
-
-/// What follows its head.
+/// What follows the head of a message.
 pub fn body(request: &[u8]) -> &[u8] {
     let end = request.windows(4).position(|end| end == b"\r\n\r\n").expect("a head has an end");
     &request[end + 4..]

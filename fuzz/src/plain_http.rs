@@ -8,32 +8,35 @@ use crate::cookie;
 /// A request as the client sent it.
 pub struct PlainRequest<'a> {
     /// Method and target, the target without scheme and host.
-    pub line: (&'a str, &'a str),
+    pub line: (&'a str, String),
     /// Names in lower case, values without the white space around them.
     fields: Vec<(String, &'a [u8])>,
-    pub body: &'a [u8],
-    /// Bytes of head and body, and of an empty line in front.
+    pub body: Vec<u8>,
+    /// Bytes of head and body.
     pub len: usize,
 }
 
 impl<'a> PlainRequest<'a> {
-    /// The request at the start of `input`; `None` when it is not there whole or its length is not told once.
-    pub fn read(input: &'a [u8]) -> Option<Self> {
-        let bytes = input.strip_prefix(b"\r\n").unwrap_or(input);
+    /// The request at the start of `bytes`; `None` when it is not there whole or its length is not told once.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let head_len = bytes.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
         let mut lines = split_lines(&bytes[..head_len - 4]).into_iter();
         let (method, target) = str::from_utf8(lines.next()?).ok()?.split_once(' ')?;
-        let target = origin_form(target.split_once(' ')?.0);
+        let target = origin_form(method, target.split_once(' ')?.0);
         let fields: Vec<_> = lines.map(field).collect::<Option<_>>()?;
+        let rest = &bytes[head_len..];
         // RFC 9112 §6.3, whatever the version: a request without either length has no body.
-        let body_len = match (&all(&fields, "content-length")[..], &all(&fields, "transfer-encoding")[..]) {
-            ([], []) => 0,
-            ([length], []) => str::from_utf8(length).ok()?.parse().ok()?,
-            _ => return None,
-        };
-        let body = bytes[head_len..].get(..body_len)?;
-        let len = input.len() - bytes.len() + head_len + body_len;
-        Some(Self { line: (method, target), fields, body, len })
+        let (body, raw_len) =
+            match (&all(&fields, "content-length")[..], &all(&fields, "transfer-encoding")[..]) {
+                ([], []) => (Vec::new(), 0),
+                ([length], []) => {
+                    let len = str::from_utf8(length).ok()?.parse().ok()?;
+                    (rest.get(..len)?.to_vec(), len)
+                }
+                ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => unchunked(rest)?,
+                _ => return None,
+            };
+        Some(Self { line: (method, target), fields, body, len: head_len + raw_len })
     }
 
     /// The fields that have to arrive in a lane, in their order; `None` when one is there twice.
@@ -87,9 +90,48 @@ fn field(line: &[u8]) -> Option<(String, &[u8])> {
 }
 
 /// A target without scheme and host, if it has them.
-fn origin_form(target: &str) -> &str {
-    let authority_on = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
-    authority_on.map_or(target, |rest| &rest[rest.find('/').unwrap_or(rest.len())..])
+fn origin_form(method: &str, target: &str) -> String {
+    if target.starts_with('/') || target == "*" {
+        return target.to_owned();
+    }
+    let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
+    match rest.find(['/', '?']).map(|at| &rest[at..]) {
+        None if method == "OPTIONS" => "*".to_owned(),
+        None => "/".to_owned(),
+        Some(path) if path.starts_with('/') => path.to_owned(),
+        Some(query) => format!("/{query}"),
+    }
+}
+
+/// The content of a body in chunks, and how many bytes of `bytes` it takes up.
+fn unchunked(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let mut content = Vec::new();
+    let mut at = 0;
+    let line = |at: usize| {
+        let len = bytes[at..].windows(2).position(|end| end == b"\r\n")?;
+        Some((&bytes[at..at + len], at + len + 2))
+    };
+    loop {
+        let (size, after) = line(at)?;
+        let digits = str::from_utf8(size.split(|&byte| byte == b';').next()?.trim_ascii_end()).ok()?;
+        let size = usize::from_str_radix(digits, 16).ok()?;
+        if size == 0 {
+            at = after;
+            break;
+        }
+        content.extend_from_slice(bytes.get(after..after.checked_add(size)?)?);
+        at = after + size + 2;
+        if bytes.get(at - 2..at)? != b"\r\n" {
+            return None;
+        }
+    }
+    loop {
+        let (trailer, after) = line(at)?;
+        at = after;
+        if trailer.is_empty() {
+            return Some((content, at));
+        }
+    }
 }
 
 /// A byte that is no ASCII arrives as a question mark.

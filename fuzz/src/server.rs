@@ -83,9 +83,7 @@ impl Asked {
         let (head, body) = text.split_once("\n\n")?;
         let mut lines = head.lines();
         let (method, target) = lines.next()?.split_once(' ')?;
-        let methods =
-            [Method::Get, Method::Head, Method::Post, Method::Patch, Method::Delete, Method::Options];
-        let method = methods.into_iter().find(|known| known.as_str() == method).unwrap_or(Method::Other);
+        let method = Method::of(method);
         let fields: Vec<_> = lines.map(|line| line.split_once(": ")).collect::<Option<_>>()?;
         // The gate lets through no others, and each but once.
         let is_known = |name: &str| PASSED_ON.contains(&name) || name == "cookie";

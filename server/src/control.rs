@@ -206,13 +206,15 @@ pub fn ask(folder: &Path, command: &Command, progress: Progress<'_>) -> io::Resu
     let mut stream = UnixStream::connect(folder.join(FILE_NAME))?;
     let mut line = Zeroizing::new(serde_json::to_vec(command)?);
     line.push(b'\n');
-    stream.write_all(&line)?;
+    // A server that takes no more commands may have said so and hung up before it has read ours.
+    let sent = stream.write_all(&line);
     for line in BufReader::new(stream).lines() {
         match serde_json::from_str(&line?)? {
             Line::Progress { done, total } => progress(done, total).map_err(io::Error::other)?,
             Line::Outcome(outcome) => return Ok(outcome),
         }
     }
+    sent?;
     Err(io::ErrorKind::UnexpectedEof.into())
 }
 

@@ -93,8 +93,6 @@ codes! {
     LastAdmin = "last_admin", 409, None, "The last administrator has to stay one";
     /// Row 8a.
     Superseded = "superseded", 409, Retry, "A newer request of this session was answered already";
-    /// The request has a body of unknown length.
-    LengthRequired = "length_required", 411, None, "The body needs a Content-Length";
     /// The body is larger than any request needs.
     BodyTooLarge = "body_too_large", 413, None, "The body is too large";
     /// The target is longer than any of ours.
@@ -111,6 +109,8 @@ codes! {
     HeadTooLarge = "head_too_large", 431, None, "The header fields are too large";
     /// A bug of ours.
     Internal = "internal", 500, Retry, "The server made a mistake";
+    /// The request is of a method or in a transfer coding that the server does not know.
+    NotImplemented = "not_implemented", 501, None, "This is not spoken here";
     /// A queue is full.
     Busy = "busy", 503, Wait, "The server is busy";
     /// The server should not be sent requests now.

@@ -14,7 +14,7 @@ use crate::keys::Keys;
 use crate::reconcile::{Because, Broken, reconcile};
 use crate::store::{Reads, Replacement, Store};
 use crate::time::UnixMillis;
-use crate::user::{User, UserId};
+use crate::user::{User, UserId, visible};
 
 /// What came of a restore.
 #[derive(Debug, Serialize, Deserialize)]
@@ -112,14 +112,17 @@ fn what_went_back(before: &[(UserId, User)], after: &[(UserId, User)], keep_sess
     let restored: BTreeMap<_, _> = after.iter().map(|(id, user)| (*id, user)).collect();
     let known: BTreeSet<_> = before.iter().map(|(id, _)| *id).collect();
     let gone_back = before.iter().filter_map(|(id, user)| match restored.get(id) {
-        None => Some(format!("{} is not in the backup", user.name)),
+        None => Some(format!("{} is not in the backup", visible(&user.name))),
         Some(now) => {
             let differences = differences(user, now, keep_sessions);
-            (!differences.is_empty()).then(|| format!("{} went back: {}", user.name, differences.join(", ")))
+            (!differences.is_empty())
+                .then(|| format!("{} went back: {}", visible(&user.name), differences.join(", ")))
         }
     });
-    let back =
-        after.iter().filter(|(id, _)| !known.contains(id)).map(|(_, user)| format!("{} is back", user.name));
+    let back = after
+        .iter()
+        .filter(|(id, _)| !known.contains(id))
+        .map(|(_, user)| format!("{} is back", visible(&user.name)));
     gone_back.chain(back).collect()
 }
 

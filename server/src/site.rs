@@ -129,6 +129,28 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
+/// Whether this can be the value of a Host field: a host and perhaps a port, which may be empty (RFC 9110 §7.2,
+/// RFC 3986 §3.2.3). Of the names that the RFCs allow, those with percent signs or separators are refused.
+pub fn is_authority(text: &str) -> bool {
+    host_and_port(text).is_some()
+}
+
+/// Whether two authorities name the same host and port, when none means `default_port` (RFC 9110 §4.2.3).
+pub fn is_same_authority(one: &str, other: &str, default_port: u16) -> bool {
+    let read = |text| host_and_port(text).map(|(host, port)| (host, port.unwrap_or(default_port)));
+    match (read(one), read(other)) {
+        (Some((host, port)), Some((other_host, other_port))) => {
+            host.eq_ignore_ascii_case(other_host) && port == other_port
+        }
+        _ => false,
+    }
+}
+
+fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    let authority = authority.strip_suffix(':').unwrap_or(authority);
+    split_port(authority).filter(|(host, _)| is_host(host))
+}
+
 /// Reads a port: digits, and not 0.
 fn parse_port(text: &str) -> Option<u16> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -267,6 +289,60 @@ mod tests {
     fn a_server_that_listens_everywhere_is_called_localhost() {
         assert_eq!(PublicUrl::of_listener(([0, 0, 0, 0], 8080).into()).as_str(), "http://localhost:8080");
         assert_eq!(PublicUrl::of_listener(([127, 0, 0, 1], 8080).into()).as_str(), "http://127.0.0.1:8080");
+    }
+
+    #[test]
+    fn an_authority_is_a_host_and_perhaps_a_port() {
+        for good in
+            ["a", "A.b-c_d", "127.0.0.1:8080", "[::1]", "[::1]:8080", "a:", "a:80", "a:00080", "[::1]:"]
+        {
+            assert!(is_authority(good), "{good}");
+        }
+        for bad in [
+            "",
+            ":",
+            ":80",
+            "a:80x",
+            "a:0",
+            "a:65536",
+            "a:-1",
+            "a:+1",
+            "a:8 0",
+            "a::",
+            "a:b:80",
+            "::1",
+            "[::1",
+            "::1]",
+            "[]",
+            "[::1]80",
+            "[::1%25lo]",
+            "[::1]x:80",
+            "[v1.a]",
+            "user@a",
+            "user:pw@a:80",
+            "a b",
+            " a",
+            "a/",
+            "a?",
+            "a#",
+            "a,b",
+            "a%2eb",
+            "a\t",
+            "\u{e4}",
+            "[a]",
+            "[127.0.0.1]",
+        ] {
+            assert!(!is_authority(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn authorities_are_the_same_whatever_their_case_and_with_or_without_the_schemes_port() {
+        let is_same = |one, other| is_same_authority(one, other, 80);
+        assert!(is_same("Auth.Example", "auth.example") && is_same("a:80", "a") && is_same("a:", "a:080"));
+        for (one, other) in [("a", "b"), ("a:81", "a"), ("a:80", "a:81"), ("user@a", "a"), ("", "")] {
+            assert!(!is_same(one, other), "{one} {other}");
+        }
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub const ATTACKS: &[Attack] = &[
     harm("noise", "bytes that are no HTTP", noise),
     smuggle("two_lengths", "bodies whose length can be read in two ways, a request in each", TWO_LENGTHS),
     smuggle("chunked", "encodings that some readers do not know, a request behind each", CHUNKED),
+    smuggle("chunks", "odd frames of chunks, a request behind each", CHUNKS),
+    crowd("silent_crowd", "1100 addresses with a connection each that says nothing", silent_crowd),
     crowd("deaf_crowd", "six addresses full of clients that take no answer", deaf_crowd),
     harm("half_open", "clients that stop sending and stay", half_open),
     crowd("reset_after_request", "crowds that send whole requests and reset", reset_after_request),
@@ -350,6 +352,12 @@ fn slow_readers(address: SocketAddr) {
     thread::sleep(SIEGE);
 }
 
+fn silent_crowd(address: SocketAddr) {
+    let crowd: Vec<_> = (0..1100).map(|number| connect(loopback(11, number), address)).collect();
+    thread::sleep(PATIENCE);
+    drop(crowd);
+}
+
 fn deaf_crowd(address: SocketAddr) {
     let requests = "GET /session.js HTTP/1.1\r\nHost: a\r\n\r\n".repeat(200);
     let mut crowd = Vec::new();
@@ -448,6 +456,29 @@ const CHUNKED: &[Hidden] = &[
     hidden("Transfer-Encoding: x", FIVE),
     hidden("Transfer-Encoding: xchunked", FIVE),
     hidden("Transfer-Encoding: chunked, identity", FIVE),
+    hidden("Transfer-Encoding: chunked, chunked", FIVE),
+    hidden("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", FIVE),
+    hidden("Transfer-Encoding: gzip, chunked", FIVE),
+    hidden("Transfer-Encoding: chunked;q=1", FIVE),
+];
+
+/// Frames of chunks that some readers forgive and others do not, or that end somewhere else for some: refused, and closed.
+const CHUNKS: &[Hidden] = &[
+    hidden("Transfer-Encoding: chunked", "0\n\r\n"),
+    hidden("Transfer-Encoding: chunked", "0\r\n\n"),
+    hidden("Transfer-Encoding: chunked", "2\n{}\r\n0\r\n\r\n"),
+    hidden("Transfer-Encoding: chunked", "2;\n{}\r\n0\r\n\r\n"),
+    hidden("Transfer-Encoding: chunked", "2;a\nb\r\n{}\r\n0\r\n\r\n"),
+    hidden("Transfer-Encoding: chunked", "2;a\rb\r\n{}\r\n0\r\n\r\n"),
+    hidden("Transfer-Encoding: chunked", "2\r\n{}0\r\n\r\n"),
+    hidden("Transfer-Encoding: chunked", "2\r\n{}XX0\r\n\r\n"),
+    hidden("Transfer-Encoding: chunked", "0x0\r\n\r\n"),
+    hidden("Transfer-Encoding: chunked", "-0\r\n\r\n"),
+    hidden("Transfer-Encoding: chunked", "0 \r\n\r\n"),
+    hidden("Transfer-Encoding: chunked", "10000000000000000\r\n\r\n"),
+    hidden("Transfer-Encoding: chunked", "100000000\r\n\r\n"),
+    hidden("Transfer-Encoding: chunked", "0\r\nA: b\n\r\n"),
+    hidden("Transfer-Encoding: chunked", "0\r\nA: b\r\n c\r\n\r\n"),
 ];
 
 /// The fields of the requests behind which a hidden one was answered.
@@ -459,7 +490,8 @@ fn answered(requests: &[Hidden], address: SocketAddr) -> Vec<String> {
         send(&mut stream, shown + before + SMUGGLED);
         answers(&mut stream) > 1
     };
-    requests.iter().filter(is_answered).map(|request| format!("{:?}", request.fields)).collect()
+    let shown = |request: &Hidden| format!("{:?} {:?}", request.fields, request.before);
+    requests.iter().filter(is_answered).map(shown).collect()
 }
 
 /// Counts final answers until the server closes or is silent for a while.

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -38,6 +38,24 @@ pub fn has_many_addresses(to: SocketAddr) -> bool {
 pub fn loopback(second: u8, number: u16) -> IpAddr {
     let [third, fourth] = number.to_be_bytes();
     Ipv4Addr::new(127, second, third, fourth).into()
+}
+
+/// Sends these bytes, says that no more come, and returns all that comes back.
+pub fn exchange(address: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    // Less than an idle connection may stay: who has said that nothing more comes is not waited for.
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(bytes.as_ref()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The statuses of answers that came one after another.
+pub fn statuses(answers: &str) -> Vec<u16> {
+    let lines = answers.match_indices("HTTP/1.1 ");
+    lines.map(|(at, _)| answers[at + 9..at + 12].parse().unwrap()).collect()
 }
 
 /// A request.

@@ -37,21 +37,19 @@ pub(super) fn account_of<'a>(typed: &'a str, name: Option<&'a Name>) -> &'a str 
 }
 
 impl App {
-    /// Begins an attempt to sign in, or refuses it because too many have failed, before anybody is looked up for it.
-    pub(super) fn begin(&self, by: By<'_>, request: &Request<'_>) -> Result<Attempt<'_>, Problem> {
-        self.throttle.begin(by).map_err(|refused| self.not_begun(refused, request))
+    /// Refuses an attempt to sign in that would have to wait, without making one.
+    pub(super) fn ask(&self, by: By<'_>, request: &Request<'_>) -> Result<(), Problem> {
+        self.throttle.ask(by).map_err(|secs| self.refused_for(secs, request))
     }
 
-    fn not_begun(&self, refused: Refused, request: &Request<'_>) -> Problem {
-        match refused {
-            Refused::Wait(secs) => {
-                log::info!("{}: too many log-ins have failed, from {}", request.id, request.client);
-                self.too_early(secs)
-            }
+    /// Begins an attempt to sign in, or refuses it because too many have failed, before anybody is looked up for it.
+    pub(super) fn begin(&self, by: By<'_>, request: &Request<'_>) -> Result<Attempt<'_>, Problem> {
+        self.throttle.begin(by).map_err(|refused| match refused {
+            Refused::Wait(secs) => self.refused_for(secs, request),
             Refused::Busy => {
                 Problem::new(Code::Busy, "too many log-ins of this name or from this network are under way")
             }
-        }
+        })
     }
 
     /// Ends an attempt that failed, tells everybody who wants to know, and returns the answer: `code`, or that of having
@@ -70,6 +68,11 @@ impl App {
         let refused = Occurrence { user, ..Occurrence::of(Event::SignInRefused) };
         self.store.note(refused.from(request.client), self.clock.now());
         attempt.failed().map_or_else(|secs| self.too_early(secs), |()| code.into())
+    }
+
+    fn refused_for(&self, secs: u64, request: &Request<'_>) -> Problem {
+        log::info!("{}: too many log-ins have failed, from {}", request.id, request.client);
+        self.too_early(secs)
     }
 
     fn too_early(&self, secs: u64) -> Problem {

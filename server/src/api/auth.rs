@@ -7,7 +7,7 @@ use token_core::RefreshToken;
 
 use super::attempt::account_of;
 use super::outcome::Answer;
-use super::{App, Request, Response};
+use super::{App, Principal, Request, Response};
 use crate::command::{self, Refreshed, SignIn, Verified};
 use crate::entropy;
 use crate::label;
@@ -91,8 +91,15 @@ impl<'a> UserView<'a> {
     }
 }
 
-/// `POST /api/auth/login`
-pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+/// Refuses a log-in that can be refused without hashing its password.
+pub(super) fn precheck_login(app: &App, request: &Request<'_>) -> Result<(), Problem> {
+    let body = read_login(request)?;
+    let typed = body.username.trim();
+    let name = typed.parse::<Name>().ok();
+    app.ask(By::Name(account_of(typed, name.as_ref()), request.client), request)
+}
+
+fn read_login(request: &Request<'_>) -> Result<LoginBody, Problem> {
     let body: LoginBody = request.json()?;
     let typed = body.username.trim();
     if typed.len() > NAME_LEN_MAX || body.password.is_too_long() {
@@ -101,6 +108,13 @@ pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Answer, Problem>
     if body.delivery == Delivery::Body && request.is_from_browser() {
         return Err(Problem::bad_request("a browser gets its refresh token as a cookie"));
     }
+    Ok(body)
+}
+
+/// `POST /api/auth/login`
+pub(super) fn login(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    let body = read_login(request)?;
+    let typed = body.username.trim();
     app.look_at_delivery(request, body.delivery)?;
     let replaces = app.cookie_token(request)?.and_then(|token| app.read_refresh_token(token));
 
@@ -213,13 +227,23 @@ struct PasswordBody {
     new: Password,
 }
 
-/// `POST /api/auth/password`: every other session ends in the same commit.
-pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+/// Refuses a change of a password that can be refused without hashing it.
+pub(super) fn precheck_change_password(app: &App, request: &Request<'_>) -> Result<(), Problem> {
+    read_password_change(app, request).map(|_| ())
+}
+
+fn read_password_change(app: &App, request: &Request<'_>) -> Result<(Principal, PasswordBody), Problem> {
     let principal = app.authenticate(request)?;
     let body: PasswordBody = request.json()?;
     if body.current.is_too_long() {
         return Err(Problem::bad_request("the current password is too long"));
     }
+    Ok((principal, body))
+}
+
+/// `POST /api/auth/password`: every other session ends in the same commit.
+pub(super) fn change_password(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    let (principal, body) = read_password_change(app, request)?;
     let name: Name = principal.user.name.parse().map_err(|_| StoreError::damaged())?;
     let (id, verified) = (principal.id, Verified::of(&principal.user));
     let attempt = app.begin(By::Session(id), request)?;

@@ -27,12 +27,28 @@ pub enum Method {
     Delete,
     /// OPTIONS
     Options,
-    /// Any other, which no path is for.
+    /// Any other of RFC 9110 §9, which no path of ours is for.
     Other,
+    /// One that this server does not know (RFC 9110 §15.6.2).
+    Unknown,
 }
 
 impl Method {
-    /// The method's name; that of `Other` is a word no request has.
+    /// The method of this name, whose case matters (RFC 9110 §9.1).
+    pub fn of(name: &str) -> Self {
+        match name {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
+            "OPTIONS" => Self::Options,
+            "PUT" | "CONNECT" | "TRACE" => Self::Other,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The method's name; those of `Other` and `Unknown` are words no request has.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -42,6 +58,7 @@ impl Method {
             Self::Delete => "DELETE",
             Self::Options => "OPTIONS",
             Self::Other => "other",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -91,9 +108,10 @@ impl<'a> Request<'a> {
         self.fields.iter().filter(move |(field, _)| *field == name).map(|(_, value)| *value)
     }
 
-    /// Whether a browser sent it: only browsers send Origin and Sec-Fetch-*, and always do with a POST.
+    /// Whether a browser sent it: only browsers send Origin or Sec-Fetch-Site, and always one of them with a POST. Other
+    /// fields of the kind say nothing: the `fetch` of Node sends Sec-Fetch-Mode.
     pub fn is_from_browser(&self) -> bool {
-        self.fields.iter().any(|(name, _)| *name == "origin" || name.starts_with("sec-fetch-"))
+        self.fields.iter().any(|(name, _)| ["origin", "sec-fetch-site"].contains(name))
     }
 
     /// The segment of the path behind so many slashes, the first of which is behind one.
@@ -147,11 +165,13 @@ impl<'a> Request<'a> {
 /// A response, whole.
 #[derive(Clone)]
 pub struct Response {
-    /// The status code.
+    /// The status code, of a final answer: 200 to 599.
     pub status: u16,
-    /// The fields, without Content-Length.
+    /// The fields, each value one line of ASCII. Those that say where the answer ends or what becomes of the connection
+    /// are the server's: a response with one of them, such as Content-Length, is answered 500 and told to the log.
     pub fields: Vec<(&'static str, Cow<'static, str>)>,
-    /// The body.
+    /// The body, of at most [`ANSWER_LEN_MAX`](crate::gate::answer::ANSWER_LEN_MAX) bytes with the fields. Of a 204, 205 or
+    /// 304, which have none, it is left out.
     pub body: Cow<'static, [u8]>,
 }
 

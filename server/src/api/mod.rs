@@ -8,6 +8,7 @@ mod guard;
 mod log_in_tests;
 mod message;
 mod outcome;
+mod precheck;
 mod routes;
 mod sessions;
 mod set_up;
@@ -16,6 +17,7 @@ mod verify;
 mod watch;
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +26,6 @@ use crate::administration::Office;
 use crate::clock::Clock;
 use crate::cookie::RefreshCookie;
 use crate::day::Day;
-use crate::entropy;
 use crate::gate::TrustedProxies as Networks;
 use crate::hasher::Hasher;
 use crate::keys::KeyRing;
@@ -41,6 +42,7 @@ use crate::web;
 pub use auth::{LoginBody, is_retry_key};
 pub use guard::Principal;
 pub use message::{BODY_LEN_MAX, Method, Request, Response};
+pub(crate) use outcome::allow_origin;
 use outcome::{Answer, Finish};
 pub use outcome::{Commit, Committed, Outcome};
 pub use routes::Routes;
@@ -192,20 +194,26 @@ pub fn endpoints() -> impl Iterator<Item = (&'static str, Method)> {
     ROUTES.iter().flat_map(|(path, methods)| methods.iter().map(|(method, ..)| (*path, *method)))
 }
 
-/// The route of a target as [`endpoints`] spells it, for the log.
-pub fn route_of(target: &str) -> &'static str {
-    route(path_of(target)).map_or("a path of nobody's or of the application's", |(route, _)| route)
-}
-
 /// Our route of a path.
 fn route(path: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|(route, _)| matches(route, path))
 }
 
-/// What answers a request: a handler of ours, or one of an application around us.
+/// What answers a request: a handler of ours, one of an application around us, or the same for everybody.
 enum Answering {
     Ours(Handler),
     Own(routes::Handler),
+    Page(Response),
+}
+
+impl Answering {
+    fn answer(self, app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+        match self {
+            Self::Ours(handler) => handler(app, request),
+            Self::Own(handler) => handler(app, request).map(Answer::from),
+            Self::Page(response) => Ok(response.into()),
+        }
+    }
 }
 
 /// The lane of a request, going by its method and the path of its target. What will be refused is read.
@@ -240,36 +248,66 @@ impl App {
         self.clock.lead_secs() > CLOCK_BEHIND_SECS
     }
 
+    /// The route of a target as [`endpoints`] or the application spells it, for the log.
+    pub fn route_of(&self, target: &str) -> &'static str {
+        let path = path_of(target);
+        let ours = route(path).map(|(route, _)| *route);
+        ours.or_else(|| self.routes.route_of(path)).unwrap_or("an unknown route")
+    }
+
     /// Answers a request, or says which command has to be committed first; a refusal is an answer too.
     pub fn answer(&self, request: &Request<'_>) -> Outcome {
         let finish = Finish::of(self, request);
-        match self.route(request) {
+        match self.handler(request).and_then(|answering| answering.answer(self, request)) {
             Ok(Answer::Now(response)) => Outcome::Answered(finish.apply(self, Ok(response))),
             Ok(Answer::AfterCommit(command)) => Outcome::Committing(Commit { command, finish }),
             Err(problem) => Outcome::Answered(finish.apply(self, Err(problem))),
         }
     }
 
-    fn route(&self, request: &Request<'_>) -> Result<Answer, Problem> {
+    /// Answers a request that would need a password hashed, if it is refused for anything else; `None` when it is not. So
+    /// nobody waits behind requests that could never have succeeded.
+    pub fn answer_without_hashing(&self, request: &Request<'_>) -> Option<Response> {
+        let finish = Finish::of(self, request);
+        let checked = self.handler(request).and_then(|answering| match answering {
+            Answering::Ours(_) => precheck::check(self, request).map(|()| None),
+            Answering::Page(response) => Ok(Some(response)),
+            Answering::Own(_) => Ok(None),
+        });
+        match checked {
+            Ok(None) => None,
+            Ok(Some(response)) => Some(finish.apply(self, Ok(response))),
+            Err(problem) => Some(finish.apply(self, Err(problem))),
+        }
+    }
+
+    /// What answers a request.
+    fn handler(&self, request: &Request<'_>) -> Result<Answering, Problem> {
+        if request.method == Method::Unknown {
+            return Err(Code::NotImplemented.into());
+        }
+        // About the server as a whole (RFC 9110 §9.3.7).
+        if request.method == Method::Options && request.path == "*" {
+            let methods = [Method::Get, Method::Post, Method::Patch, Method::Delete, Method::Options];
+            let allow = method_list(methods.into_iter());
+            return Ok(Answering::Page(Response::no_content().with("Allow", allow)));
+        }
         let methods = || self.methods_of(request.path).map(|(method, _)| method);
         if request.method == Method::Options
             && self.listed_origin(request).is_some()
             && methods().next().is_some()
         {
-            return Ok(preflight(methods()).into());
+            return Ok(Answering::Page(preflight(methods())));
         }
         let method = if request.method == Method::Head { Method::Get } else { request.method };
-        let Some((_, handler)) = self.methods_of(request.path).find(|(known, _)| *known == method) else {
+        let Some((_, answering)) = self.methods_of(request.path).find(|(known, _)| *known == method) else {
             methods().next().ok_or(Code::NotFound)?;
             return Err(Problem { allow: Some(method_list(methods())), ..Code::MethodNotAllowed.into() });
         };
         if method != Method::Get && !self.is_from_own_site(request)? {
             return Err(cross_site(request));
         }
-        match handler {
-            Answering::Ours(handler) => handler(self, request),
-            Answering::Own(handler) => handler(self, request).map(Answer::from),
-        }
+        Ok(answering)
     }
 
     /// The methods of a path and what answers them.
@@ -328,12 +366,12 @@ impl App {
 /// Further behind than this and the system clock is not to be trusted, in seconds.
 const CLOCK_BEHIND_SECS: u64 = 600;
 
-/// An id for a request, 16 hexadecimal digits, for the log and the answer. Unique, and no secret.
+/// An id for a request, 16 hexadecimal digits, for the log and the answer. It is no secret and tells nothing: a keyed hash
+/// of a counter, so that two ids do not say how many requests came between.
 pub fn request_id() -> String {
-    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(u64::from_ne_bytes(entropy::bytes())));
-    // An odd step visits every number before it comes back, and neighbours look unlike.
-    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-    format!("{:016x}", NEXT.fetch_add(STEP, Ordering::Relaxed))
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("{:016x}", KEY.hash_one(NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
 /// Whether a path is the one of a route, where a name in braces stands for one segment that is not empty.
@@ -406,6 +444,18 @@ mod tests {
         assert_eq!(lane_of("DELETE", "/api/auth/sessions/AAAA"), Lane::Writes);
         assert_eq!(lane_of("GET", "/api/auth/login"), Lane::Reads);
         assert_eq!(lane_of("GET", "/nowhere"), Lane::Reads);
+    }
+
+    #[test]
+    fn ids_of_requests_tell_nothing_of_one_another() {
+        let ids: Vec<_> = (0..1000).map(|_| u64::from_str_radix(&request_id(), 16).unwrap()).collect();
+        let steps = ids.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
+        let differences = ids.windows(2).map(|pair| pair[1] ^ pair[0]);
+        for seen in [ids.clone(), steps.collect(), differences.collect()] {
+            let distinct: std::collections::HashSet<_> = seen.iter().collect();
+            assert_eq!(distinct.len(), seen.len());
+        }
+        assert!(request_id().len() == 16);
     }
 
     #[test]

@@ -99,6 +99,14 @@ impl Committed {
     }
 }
 
+/// Lets a page of this origin, which has to be listed, read the response (Fetch, CORS protocol).
+pub(crate) fn allow_origin(response: &mut Response, origin: String) {
+    response.set("Access-Control-Allow-Origin", origin);
+    response.set("Access-Control-Allow-Credentials", "true");
+    response.set("Access-Control-Expose-Headers", "Retry-After, WWW-Authenticate");
+    response.set("Vary", "Origin");
+}
+
 /// What every response gets, whenever it is made.
 pub(super) struct Finish {
     request_id: String,
@@ -115,10 +123,7 @@ impl Finish {
     pub(super) fn apply(self, app: &App, response: Result<Response, Problem>) -> Response {
         let mut response = response.unwrap_or_else(|problem| app.refusal(&problem, &self.request_id));
         if let Some(origin) = self.listed_origin {
-            response.set("Access-Control-Allow-Origin", origin);
-            response.set("Access-Control-Allow-Credentials", "true");
-            response.set("Access-Control-Expose-Headers", "Retry-After, WWW-Authenticate");
-            response.set("Vary", "Origin");
+            allow_origin(&mut response, origin);
         }
         app.metrics.count_answer(response.status);
         response

@@ -11,7 +11,8 @@ pub(super) type Handler = fn(&App, &Request<'_>) -> Result<Response, Problem>;
 /// Routes of one's own. They stand behind the same gate as ours, and behind the same rule against other sites.
 ///
 /// They share the lane of the reads, so a handler should answer at once: what computes or waits for long belongs into a
-/// service of its own, behind a proxy that asks `GET /api/auth/verify`. A path of ours cannot be taken over.
+/// service of its own, behind a proxy that asks `GET /api/auth/verify`. A path of ours cannot be taken over. A response that
+/// would not be one HTTP answer (see [`Response`]) is answered 500 and told to the log.
 ///
 /// ```
 /// use latchkey::api::{App, Request, Response, Routes};
@@ -60,6 +61,11 @@ impl Routes {
         );
         self.0.push((path, method, handler));
         self
+    }
+
+    /// The route of a path as the application spells it.
+    pub(super) fn route_of(&self, path: &str) -> Option<&'static str> {
+        self.0.iter().map(|(route, ..)| *route).find(|route| matches(route, path))
     }
 
     /// The methods of a path and what answers them.

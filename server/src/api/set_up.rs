@@ -23,6 +23,12 @@ struct SetUpBody {
     password: Password,
 }
 
+/// Refuses a set-up that can be refused without hashing a password.
+pub(super) fn precheck_set_up(app: &App, request: &Request<'_>) -> Result<(), Problem> {
+    request.json::<SetUpBody>()?;
+    app.ask(By::Code(request.client), request)
+}
+
 /// `POST /api/setup`: adds the first administrator, who is signed in with it.
 pub(super) fn set_up(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     let body: SetUpBody = request.json()?;
@@ -56,14 +62,26 @@ struct ResetBody {
     new: Password,
 }
 
-/// `POST /api/auth/reset`: every session of the user ends in the same commit.
-pub(super) fn reset(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+/// Refuses a reset that can be refused without hashing a password.
+pub(super) fn precheck_reset(app: &App, request: &Request<'_>) -> Result<(), Problem> {
+    read_reset(request)?;
+    app.ask(By::Code(request.client), request)
+}
+
+fn read_reset(request: &Request<'_>) -> Result<ResetBody, Problem> {
     let body: ResetBody = request.json()?;
     let typed = body.username.trim();
     if typed.len() > NAME_LEN_MAX {
         return Err(Problem::bad_request("the user name is too long"));
     }
+    Ok(body)
+}
+
+/// `POST /api/auth/reset`: every session of the user ends in the same commit.
+pub(super) fn reset(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
+    let body = read_reset(request)?;
     let attempt = app.begin(By::Code(request.client), request)?;
+    let typed = body.username.trim();
     let name = typed.parse::<Name>();
     let named = app.look_up(typed, name.as_ref().ok())?.named();
     // Of an unknown user a code is looked at as well, so that the time tells nothing; there is none for id 0.

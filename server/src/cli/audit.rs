@@ -12,6 +12,7 @@ use crate::administration::{Answer, AuditRow, Command, PAGE_LEN, Verified};
 use crate::audit::{Event, Log};
 use crate::reconcile::Broken;
 use crate::settings::Settings;
+use crate::user::visible;
 
 /// How often `--follow` looks for new entries.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
@@ -153,7 +154,7 @@ fn line(row: &AuditRow) -> String {
     ];
     for (name, value) in fields {
         if let Some(value) = value {
-            line += &format!(", {name} {value}");
+            line += &format!(", {name} {}", visible(value));
         }
     }
     if row.count > 1 {

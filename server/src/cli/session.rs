@@ -8,6 +8,7 @@ use super::perform::{perform, perform_each};
 use super::{Failure, unexpected, utc_time};
 use crate::administration::{Answer, Command, SessionRow};
 use crate::settings::Settings;
+use crate::user::visible;
 
 #[derive(Subcommand)]
 pub(super) enum SessionCommand {
@@ -72,13 +73,15 @@ struct Ended {
 /// Prints a page of the table; `width` is that of the widest name so far, 0 before the first page.
 fn print_table(sessions: &[SessionRow], width: &mut usize) {
     let is_begun = *width > 0;
-    let widest = sessions.iter().map(|session| session.user.chars().count()).max().unwrap_or_default();
+    let widest =
+        sessions.iter().map(|session| visible(&session.user).chars().count()).max().unwrap_or_default();
     *width = widest.max(*width).max(4);
     let width = *width;
     if !is_begun {
         say!("{:22}  {:width$}  {:28}  {:20}  ADDRESS", "SESSION", "USER", "WITH", "LAST REFRESH");
     }
     for SessionRow { session, user, label, address, last_refresh, .. } in sessions {
+        let user = visible(user);
         say!("{session:22}  {user:width$}  {label:28}  {:20}  {address}", utc_time(*last_refresh));
     }
 }

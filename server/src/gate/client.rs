@@ -2,17 +2,22 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown};
+use std::sync::Arc;
 
 use mio::net::TcpStream;
+use zeroize::Zeroize;
 
+use super::body::CHUNKED_LEN_MAX;
 use super::parse::HEAD_LEN_MAX;
-use crate::api::BODY_LEN_MAX;
+use super::refusal::Glimpse;
+use super::wiped::Wiped;
 use crate::clock::Uptime;
 
 /// Most bytes of a client's that are kept: one request at its largest.
-const INPUT_LEN_MAX: usize = EMPTY_LINE.len() + HEAD_LEN_MAX + BODY_LEN_MAX;
+const INPUT_LEN_MAX: usize = HEAD_LEN_MAX + CHUNKED_LEN_MAX;
 
-/// What old clients send after a body; it belongs to no request and is ignored (RFC 9112 §2.2).
+/// What old clients send after a body; it belongs to no request and is ignored (RFC 9112 §2.2). It does not begin one
+/// either: whoever sends nothing else is idle.
 const EMPTY_LINE: &[u8] = b"\r\n";
 
 /// Room an idle connection may keep.
@@ -70,7 +75,11 @@ pub(super) struct Client {
     deadline: Option<Uptime>,
     /// When the phase began.
     pub(super) since: Uptime,
-    input: Vec<u8>,
+    input: Wiped,
+    /// The request under way, while it may still have to wait for a password to be hashed.
+    held: Option<Arc<Wiped>>,
+    /// Its Origin.
+    held_origin: Option<String>,
     output: Vec<u8>,
     sent: usize,
     discarded: usize,
@@ -97,7 +106,9 @@ impl Client {
             phase: Phase::Idle,
             deadline: None,
             since: now,
-            input: Vec::new(),
+            input: Wiped::default(),
+            held: None,
+            held_origin: None,
             output: Vec::new(),
             sent: 0,
             discarded: 0,
@@ -144,7 +155,8 @@ impl Client {
             match self.stream.read(&mut scratch[..room]) {
                 Ok(0) => (self.is_readable, self.has_ended) = (false, true),
                 Ok(len) => {
-                    self.input.extend_from_slice(&scratch[..len]);
+                    self.input.extend(&scratch[..len]);
+                    scratch[..len].zeroize();
                     // A short read has emptied the socket; what comes later is told anew, but for the end.
                     self.is_readable = len == room || self.end_is_near;
                 }
@@ -153,13 +165,24 @@ impl Client {
                 Err(_) => return Err(Over),
             }
         }
-        if self.phase == Phase::Idle && self.input.starts_with(EMPTY_LINE) {
-            self.input.drain(..EMPTY_LINE.len());
-        }
-        if self.phase == Phase::Idle && !self.input.is_empty() {
-            self.enter(Phase::Receiving, now);
+        if self.phase == Phase::Idle {
+            self.skip_empty_lines();
+            if self.has_begun() {
+                self.enter(Phase::Receiving, now);
+            }
         }
         Ok(())
+    }
+
+    fn skip_empty_lines(&mut self) {
+        let pairs = self.input.chunks_exact(EMPTY_LINE.len());
+        let empty_lines = pairs.take_while(|pair| *pair == EMPTY_LINE).count();
+        self.input.consume(empty_lines * EMPTY_LINE.len());
+    }
+
+    /// Whether something of a request is there, and not only half an empty line.
+    fn has_begun(&self) -> bool {
+        !EMPTY_LINE.starts_with(&self.input)
     }
 
     /// The request is not there whole; a client that has stopped sending will never complete it.
@@ -177,13 +200,47 @@ impl Client {
 
     /// A lane has taken on the request that the first `len` bytes are.
     pub(super) fn hand_over(&mut self, len: usize, keeps_alive: bool, is_http_1_0: bool, now: Uptime) {
-        self.input.drain(..len);
+        self.input.consume(len);
         self.spare_room();
         self.requests += 1;
         self.closes = !keeps_alive || self.requests == REQUESTS_MAX;
         self.speaks_http_1_0 = is_http_1_0;
         self.was_told_to_continue = false;
         self.enter(Phase::Waiting, now);
+    }
+
+    /// Keeps the request under way, a log-in, until it is known whether a password has to be hashed for it.
+    pub(super) fn hold(&mut self, request: Arc<Wiped>, origin: Option<String>) {
+        (self.held, self.held_origin) = (Some(request), origin);
+    }
+
+    /// What can be seen of the request under way, or of the one that begins, for a refusal.
+    pub(super) fn glimpse(&self) -> Glimpse<'_> {
+        match self.phase {
+            Phase::Waiting => Glimpse { is_head: false, origin: self.held_origin.as_deref() },
+            _ => Glimpse::of(&self.input),
+        }
+    }
+
+    /// Gives back the request that is held.
+    pub(super) fn release(&mut self) -> Option<Arc<Wiped>> {
+        self.held.take()
+    }
+
+    /// Whether the client has said that it will send nothing more. It may have gone, or it may wait for its answer: the
+    /// two look the same.
+    pub(super) fn has_stopped_sending(&self) -> bool {
+        self.end_is_near || self.has_ended
+    }
+
+    /// Whether it has ever sent a whole request.
+    pub(super) fn has_sent_a_request(&self) -> bool {
+        self.requests > 0
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_sent_one(&mut self) {
+        self.requests += 1;
     }
 
     /// No request after this one.
@@ -203,6 +260,7 @@ impl Client {
     /// Sends an answer, as far as the client takes it now.
     pub(super) fn send(&mut self, answer: &[u8], now: Uptime) -> Result<(), Over> {
         self.enter(Phase::Sending, now);
+        self.held = None;
         let sent = write_some(&mut self.stream, answer).map_err(|_| Over)?;
         if sent < answer.len() {
             self.output = answer[sent..].to_vec();
@@ -215,7 +273,7 @@ impl Client {
     /// Sends a refusal, after which nothing is read any more.
     pub(super) fn refuse(&mut self, answer: &[u8], now: Uptime) -> Result<(), Over> {
         self.closes = true;
-        self.input = Vec::new();
+        self.input = Wiped::default();
         self.send(answer, now)
     }
 
@@ -241,8 +299,9 @@ impl Client {
             self.enter(Phase::Lingering, now);
             return Ok(());
         }
+        self.skip_empty_lines();
         self.spare_room();
-        self.enter(if self.input.is_empty() { Phase::Idle } else { Phase::Receiving }, now);
+        self.enter(if self.has_begun() { Phase::Receiving } else { Phase::Idle }, now);
         Ok(())
     }
 
@@ -253,7 +312,7 @@ impl Client {
 
     fn spare_room(&mut self) {
         if self.input.capacity() > IDLE_ROOM_MAX {
-            self.input.shrink_to_fit();
+            self.input.shrink();
         }
     }
 
@@ -272,7 +331,7 @@ impl Client {
 
     /// Whether the client has said it will send nothing more, and nothing of it is left.
     pub(super) fn is_done(&self) -> bool {
-        self.has_ended && self.input.is_empty()
+        self.has_ended && !self.has_begun()
     }
 }
 

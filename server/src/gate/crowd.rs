@@ -1,23 +1,28 @@
 //! The clients that are connected: how many there may be, how many from one address, and who goes when it is full.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::cmp::Reverse;
+use std::net::IpAddr;
 
 use mio::net::TcpStream;
 use slab::Slab;
 
+use super::census::{Census, network_of};
 use super::client::{Client, Phase};
 use super::lane::Ticket;
 use crate::clock::Uptime;
 
-/// A network with more than this part of all connections loses some even while they are answered.
+/// A network with more than this part of all connections beyond its share loses some even while they are answered.
 const CROWD_SHARE: usize = 16;
+
+/// The share of one network is this part of all connections: enough for an office, or for a browser with many tabs.
+const FAIR_SHARE: usize = 64;
 
 /// Everybody connected.
 #[derive(Debug)]
 pub(super) struct Crowd {
     clients: Slab<Client>,
-    per_network: HashMap<IpAddr, usize>,
+    /// Where they come from; trusted proxies, which speak for many, are not counted.
+    census: Census,
     len_max: usize,
     per_network_max: usize,
     serial: u64,
@@ -34,9 +39,35 @@ pub(super) enum Room {
     None,
 }
 
+/// What a connection has shown of its use; the first of these goes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Use {
+    /// All is said.
+    Over,
+    /// It has never sent anything.
+    Silent,
+    /// It has sent a part of its first request.
+    Begun,
+    /// It has sent a whole request before, and nothing of the next one.
+    Idle,
+    /// It has sent a whole request before, and a part of the next one.
+    Receiving,
+    /// It takes an answer. Who does not goes late, but goes: a few addresses full of such clients would keep everybody
+    /// else out.
+    Sending,
+    /// It waits for its answer, one of a network that has far too many such.
+    Waiting,
+}
+
+/// Who goes first: the least one.
+type Order = (Use, IsProxy, Reverse<usize>, Uptime, usize);
+
+/// A proxy speaks for many, so it goes after others of the same use.
+type IsProxy = bool;
+
 impl Crowd {
     pub(super) fn new(len_max: usize, per_network_max: usize) -> Self {
-        Self { clients: Slab::new(), per_network: HashMap::new(), len_max, per_network_max, serial: 0 }
+        Self { clients: Slab::new(), census: Census::default(), len_max, per_network_max, serial: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -64,9 +95,8 @@ impl Crowd {
     /// Whether one more from `peer` can be let in.
     pub(super) fn room_for(&self, peer: IpAddr, is_proxy: bool) -> Room {
         let network = network_of(peer);
-        let from_there = self.per_network.get(&network).copied().unwrap_or_default();
-        let victim = if !is_proxy && from_there >= self.per_network_max {
-            self.longest_idle(|client| !client.is_proxy && network_of(client.peer) == network)
+        let victim = if !is_proxy && self.census.count(peer) >= self.per_network_max {
+            self.first_to_go(|client| !client.is_proxy && network_of(client.peer) == network)
         } else if self.clients.len() >= self.len_max {
             self.most_dispensable()
         } else {
@@ -75,31 +105,40 @@ impl Crowd {
         victim.map_or(Room::None, Room::InPlaceOf)
     }
 
-    /// Of the network with the most connections the one that is idle longest: who opens many pays for it, not who
-    /// has one, and not a proxy, which speaks for many.
+    /// Who goes first of all.
     pub(super) fn most_dispensable(&self) -> Option<usize> {
-        let can_go = |client: &&Client| self.rank(client).is_some();
-        let worst =
-            self.clients.iter().map(|(_, client)| client).filter(can_go).map(|c| self.crowding(c)).max()?;
-        self.longest_idle(|client| self.crowding(client) == worst)
+        self.first_to_go(|_| true)
     }
 
-    /// Who can go first. Who does not take an answer goes late, but goes: a few addresses full of such clients would
-    /// keep everybody else out. So would those who keep the lanes busy, unless they are few where they come from.
-    fn rank(&self, client: &Client) -> Option<u8> {
-        match client.phase {
-            Phase::Lingering => Some(0),
-            Phase::Idle => Some(1),
-            Phase::Receiving => Some(2),
-            Phase::Sending => Some(3),
-            Phase::Waiting => (self.crowding(client) > self.len_max / CROWD_SHARE).then_some(4),
-        }
+    /// Who goes first: by what the connection was used for, then by how many its network has too many, then by age. So
+    /// a thousand silent connections of a thousand addresses make room for one another, not an office with ten in use.
+    fn first_to_go(&self, is_eligible: impl Fn(&Client) -> bool) -> Option<usize> {
+        let newcomers = self.clients.iter().filter(|(_, client)| !client.has_sent_a_request()).count();
+        let are_newcomers_many = newcomers > self.len_max / CROWD_SHARE;
+        let eligible = self.clients.iter().filter(|(_, client)| is_eligible(client));
+        let order = eligible.filter_map(|(place, client)| self.order(place, client, are_newcomers_many));
+        order.min().map(|(.., place)| place)
     }
 
-    /// How many connections come from where this one does.
-    fn crowding(&self, client: &Client) -> usize {
-        let count = || self.per_network.get(&network_of(client.peer)).copied().unwrap_or_default();
-        if client.is_proxy { 0 } else { count() }
+    fn order(&self, place: usize, client: &Client, are_newcomers_many: bool) -> Option<Order> {
+        let excess = self.excess(client);
+        let is_newcomer = are_newcomers_many && !client.is_proxy && !client.has_sent_a_request();
+        let used = match client.phase {
+            Phase::Lingering => Use::Over,
+            Phase::Idle if is_newcomer => Use::Silent,
+            Phase::Receiving if is_newcomer => Use::Begun,
+            Phase::Idle => Use::Idle,
+            Phase::Receiving => Use::Receiving,
+            Phase::Sending => Use::Sending,
+            Phase::Waiting if excess > self.len_max / CROWD_SHARE => Use::Waiting,
+            Phase::Waiting => return None,
+        };
+        Some((used, client.is_proxy, Reverse(excess), client.since, place))
+    }
+
+    /// How many connections too many come from where this one does.
+    fn excess(&self, client: &Client) -> usize {
+        if client.is_proxy { 0 } else { self.census.excess(client.peer, self.len_max / FAIR_SHARE) }
     }
 
     /// Bytes of unfinished requests that are kept.
@@ -107,136 +146,32 @@ impl Crowd {
         self.clients.iter().map(|(_, client)| client.input().len()).sum()
     }
 
-    /// Of those who keep us holding an unfinished request, the one with the most connections beside it, and of these
+    /// Of those who keep us holding an unfinished request, the one whose network has most beyond its share, and of these
     /// the one that has sent most.
     pub(super) fn largest_input_of_worst(&self) -> Option<usize> {
         let receiving = self.clients.iter().filter(|(_, client)| client.phase == Phase::Receiving);
-        let worst = receiving.max_by_key(|(_, client)| (self.crowding(client), client.input().len()));
+        let worst = receiving.max_by_key(|(_, client)| (self.excess(client), client.input().len()));
         worst.map(|(place, _)| place)
-    }
-
-    fn longest_idle(&self, is_eligible: impl Fn(&Client) -> bool) -> Option<usize> {
-        let eligible = self.clients.iter().filter(|(_, client)| is_eligible(client));
-        let ranked = eligible.filter_map(|(place, client)| Some((self.rank(client)?, client.since, place)));
-        ranked.min().map(|(.., place)| place)
     }
 
     pub(super) fn admit(&mut self, stream: TcpStream, peer: IpAddr, is_proxy: bool, now: Uptime) -> usize {
         self.serial += 1;
-        *self.per_network.entry(network_of(peer)).or_default() += 1;
-        self.clients.insert(Client::new(stream, peer, is_proxy, self.serial, now))
+        let client = Client::new(stream, peer, is_proxy, self.serial, now);
+        if !is_proxy {
+            self.census.add(client.peer);
+        }
+        self.clients.insert(client)
     }
 
     /// Takes a client out; its socket closes when it is dropped.
     pub(super) fn remove(&mut self, place: usize) -> Option<Client> {
         let client = self.clients.try_remove(place)?;
-        let network = network_of(client.peer);
-        if let Some(count) = self.per_network.get_mut(&network) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_network.remove(&network);
-            }
+        if !client.is_proxy {
+            self.census.remove(client.peer);
         }
         Some(client)
     }
 }
 
-/// What counts as one address: of IPv6 the /64, which one subscriber has at least.
-pub(crate) fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A crowd of at most 4, 2 from one network; each is told by the last byte of the address and when it came.
-    fn crowd(arrivals: &[(u8, u64)]) -> Crowd {
-        let mut crowd = Crowd::new(4, 2);
-        for &(last, millis) in arrivals {
-            let (stream, _other_end) = pair();
-            crowd.admit(stream, address(last), false, Uptime::default().plus_millis(millis));
-        }
-        crowd
-    }
-
-    fn address(last: u8) -> IpAddr {
-        [203, 0, 113, last].into()
-    }
-
-    fn pair() -> (TcpStream, std::net::TcpStream) {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let other_end = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        (TcpStream::from_std(listener.accept().unwrap().0), other_end)
-    }
-
-    #[test]
-    fn at_its_own_cap_an_address_displaces_its_longest_idle_connection() {
-        let mut crowd = crowd(&[(1, 5), (2, 1), (1, 3)]);
-        assert_eq!(crowd.room_for(address(1), false), Room::InPlaceOf(2));
-        assert_eq!(crowd.room_for(address(2), false), Room::Free);
-        assert_eq!(crowd.room_for(address(1), true), Room::Free, "a proxy speaks for many");
-        for place in [0, 2] {
-            crowd.get_mut(place).unwrap().phase = Phase::Waiting;
-        }
-        assert_eq!(crowd.room_for(address(1), false), Room::InPlaceOf(2), "even while it is answered");
-        crowd.len_max = 1000;
-        assert_eq!(crowd.room_for(address(1), false), Room::None, "unless they are few");
-    }
-
-    #[test]
-    fn at_the_cap_who_has_the_most_connections_pays() {
-        let crowd = crowd(&[(1, 1), (2, 2), (3, 4), (3, 3)]);
-        assert_eq!(crowd.room_for(address(9), false), Room::InPlaceOf(3));
-    }
-
-    #[test]
-    fn who_has_begun_a_request_goes_after_who_has_not_and_whom_a_lane_works_for_never() {
-        let mut crowd = crowd(&[(3, 1), (3, 2)]);
-        crowd.len_max = 1000;
-        crowd.get_mut(0).unwrap().phase = Phase::Receiving;
-        assert_eq!(crowd.most_dispensable(), Some(1));
-        crowd.get_mut(1).unwrap().phase = Phase::Sending;
-        assert_eq!(crowd.most_dispensable(), Some(0));
-        crowd.get_mut(0).unwrap().phase = Phase::Waiting;
-        assert_eq!(crowd.most_dispensable(), Some(1), "who does not take an answer goes last");
-        crowd.get_mut(1).unwrap().phase = Phase::Waiting;
-        assert_eq!(crowd.most_dispensable(), None);
-    }
-
-    #[test]
-    fn a_proxy_does_not_pay_for_the_many_it_speaks_for() {
-        let mut crowd = crowd(&[(1, 1), (2, 5)]);
-        for _ in 0..2 {
-            let (stream, _other_end) = pair();
-            crowd.admit(stream, address(9), true, Uptime::default());
-        }
-        assert_eq!(crowd.room_for(address(3), false), Room::InPlaceOf(0));
-    }
-
-    #[test]
-    fn who_has_gone_counts_no_more_and_its_ticket_is_nobody_elses() {
-        let mut crowd = crowd(&[(1, 1), (1, 2)]);
-        let ticket = Ticket { place: 1, serial: crowd.get_mut(1).unwrap().serial, is_head: false };
-        assert!(crowd.of(ticket).is_some());
-        assert!(crowd.remove(1).is_some());
-        assert!(crowd.remove(1).is_none());
-        assert_eq!(crowd.room_for(address(1), false), Room::Free);
-        let (stream, _other_end) = pair();
-        assert_eq!(crowd.admit(stream, address(2), false, Uptime::default()), 1);
-        assert!(crowd.of(ticket).is_none());
-    }
-
-    #[test]
-    fn a_subscriber_of_ipv6_is_one_address() {
-        let one: IpAddr = "2001:db8::1".parse().unwrap();
-        let other: IpAddr = "2001:db8::ffff:1".parse().unwrap();
-        let neighbour: IpAddr = "2001:db8:0:1::1".parse().unwrap();
-        assert_eq!(network_of(one), network_of(other));
-        assert_ne!(network_of(one), network_of(neighbour));
-        assert_eq!(network_of("::ffff:203.0.113.1".parse().unwrap()), address(1));
-    }
-}
+mod tests;

@@ -1,25 +1,30 @@
-//! The gate's end of a lane: requests go down its pipes, and the answers of each pipe come back in the same order.
+//! The gate's end of a lane: requests go down its pipes, and answers come back with the numbers of their tickets.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 
-use super::answer::{Answer, Garbled};
+use super::answer::{Frame, Garbled, Verdict};
 use super::client::write_some;
 use super::line::Line;
+use super::message::{Content, Open};
+use super::wiped::Wiped;
 
 /// Whose request it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Ticket {
+    /// Names the request in its lane; no other one ever has it.
+    pub(super) number: u64,
     /// The client's place.
     pub(super) place: usize,
     /// Which of the clients that have had this place.
     pub(super) serial: u64,
-    /// Whether the answer has no body.
-    pub(super) is_head: bool,
+    /// The network it was sent from, seen through trusted proxies.
+    pub(super) sender: IpAddr,
 }
 
 /// How much goes into a lane.
@@ -31,9 +36,46 @@ pub(super) struct Capacity {
     pub(super) waiting: usize,
 }
 
-/// Every pipe is taken and the line is full.
+/// What became of a request that a lane was to take on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Full;
+pub(super) enum Taken {
+    /// It is on its way, or waits.
+    Yes,
+    /// It waits in place of this one, of a network that has more in line.
+    InPlaceOf(Ticket),
+    /// Every pipe is taken, and it cannot wait.
+    No,
+}
+
+/// A request as a lane takes it on.
+pub(super) trait Forwardable: Sized {
+    /// Appends it to what is sent.
+    fn write(self, out: &mut Wiped);
+
+    /// Keeps it for later.
+    fn keep(self) -> Arc<Wiped> {
+        let mut kept = Wiped::default();
+        self.write(&mut kept);
+        Arc::new(kept)
+    }
+}
+
+impl<F: FnOnce(&mut Wiped)> Forwardable for F {
+    fn write(self, out: &mut Wiped) {
+        self(out);
+    }
+}
+
+/// One that is kept already, and not copied while it waits.
+impl Forwardable for &Arc<Wiped> {
+    fn write(self, out: &mut Wiped) {
+        out.extend(self);
+    }
+
+    fn keep(self) -> Arc<Wiped> {
+        Arc::clone(self)
+    }
+}
 
 /// A lane as the gate sees it.
 #[derive(Debug)]
@@ -46,7 +88,9 @@ pub(super) struct Lane {
 #[derive(Debug)]
 struct Pipe {
     stream: UnixStream,
-    unsent: Vec<u8>,
+    unsent: Wiped,
+    /// The message at the end of `unsent` that takes on more requests.
+    open: Option<Open>,
     received: Vec<u8>,
     /// How much of that was handed on.
     delivered: usize,
@@ -61,7 +105,8 @@ impl Lane {
     pub(super) fn new(streams: Vec<UnixStream>, capacity: Capacity) -> Self {
         let pipe = |stream| Pipe {
             stream,
-            unsent: Vec::new(),
+            unsent: Wiped::default(),
+            open: None,
             received: Vec::new(),
             delivered: 0,
             pending: VecDeque::new(),
@@ -84,31 +129,31 @@ impl Lane {
         Ok(())
     }
 
-    /// Takes a request from `network` on, which `write` appends to what is sent; it leaves with the next
-    /// [`flush`](Self::flush).
-    ///
-    /// # Errors
-    /// [`Full`] when it cannot even wait.
+    /// Takes a request on; it leaves with the next [`flush`](Self::flush). Where every pipe is taken it waits, if it may.
     pub(super) fn take_on(
         &mut self,
         ticket: Ticket,
-        network: IpAddr,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), Full> {
+        content: Content,
+        may_wait: bool,
+        request: impl Forwardable,
+    ) -> Taken {
         let least_busy = self.pipes.iter_mut().min_by_key(|pipe| pipe.pending.len());
-        match least_busy.filter(|pipe| pipe.pending.len() < self.capacity.per_pipe) {
-            Some(pipe) => {
-                write(&mut pipe.unsent);
-                pipe.pending.push_back(ticket);
-            }
-            None if self.line.len() < self.capacity.waiting => {
-                let mut request = Vec::new();
-                write(&mut request);
-                self.line.join(network, ticket, request);
-            }
-            None => return Err(Full),
+        if let Some(pipe) = least_busy.filter(|pipe| pipe.pending.len() < self.capacity.per_pipe) {
+            pipe.add(ticket, content, |out| request.write(out));
+            return Taken::Yes;
         }
-        Ok(())
+        if !may_wait {
+            return Taken::No;
+        }
+        let mut displaced = None;
+        if self.line.len() >= self.capacity.waiting {
+            displaced = self.line.displace_for(ticket.sender);
+            if displaced.is_none() {
+                return Taken::No;
+            }
+        }
+        self.line.join(ticket, content, request.keep());
+        displaced.map_or(Taken::Yes, Taken::InPlaceOf)
     }
 
     /// Goes on with a pipe that can be written to again.
@@ -146,20 +191,23 @@ impl Lane {
         }
     }
 
-    /// The next whole answer of those received on a pipe, and whose it is.
+    /// What the next whole frame of those received on a pipe says, and of whose request.
     ///
     /// # Errors
-    /// When the pipe holds something else, which would be a bug.
-    pub(super) fn next_answer(&mut self, pipe: usize) -> io::Result<Option<(Ticket, Answer<'_>)>> {
+    /// When the frame is garbled or is not about the oldest request of the pipe, which would be a bug. Nobody gets it: the
+    /// gate ends, and the process starts again.
+    pub(super) fn next_verdict(&mut self, pipe: usize) -> io::Result<Option<(Ticket, Verdict<'_>)>> {
         let pipe = &mut self.pipes[pipe];
-        let rest = &pipe.received[pipe.delivered..];
-        let Some(&ticket) = pipe.pending.front() else {
-            return if rest.is_empty() { Ok(None) } else { Err(garbled(Garbled)) };
+        let Some(frame) = Frame::read(&pipe.received[pipe.delivered..]).map_err(garbled)? else {
+            return Ok(None);
         };
-        let Some(answer) = Answer::read(rest, ticket.is_head).map_err(garbled)? else { return Ok(None) };
-        pipe.delivered += answer.len();
-        pipe.pending.pop_front();
-        Ok(Some((ticket, answer)))
+        match pipe.pending.pop_front() {
+            Some(ticket) if ticket.number == frame.number => {
+                pipe.delivered += frame.len;
+                Ok(Some((ticket, frame.verdict)))
+            }
+            _ => Err(io::Error::other("a lane answered a request that it was not asked")),
+        }
     }
 
     /// Forgets the answers that are delivered, and sends on who waits, now that a pipe has room.
@@ -167,24 +215,52 @@ impl Lane {
         let pipe = &mut self.pipes[pipe];
         pipe.received.drain(..pipe.delivered);
         pipe.delivered = 0;
+        if pipe.received.is_empty() && pipe.received.capacity() > RECEIVED_ROOM_MAX {
+            pipe.received = Vec::new();
+        }
         while pipe.pending.len() < self.capacity.per_pipe
-            && let Some((ticket, request)) = self.line.next()
+            && let Some((ticket, content, request)) = self.line.next()
         {
-            pipe.unsent.extend_from_slice(&request);
-            pipe.pending.push_back(ticket);
+            pipe.add(ticket, content, |out| out.extend(&request));
         }
     }
 
-    /// A client has gone: it waits no more. What is in a pipe already is answered for nobody.
-    pub(super) fn leave_line(&mut self, serial: u64) {
-        self.line.leave(serial);
+    /// Takes a client's request out of the line, if it waits there; what is in a pipe already is answered, and the answer
+    /// thrown away.
+    pub(super) fn leave_line(&mut self, serial: u64) -> bool {
+        self.line.leave(serial)
     }
 }
 
+/// Room for answers that a pipe keeps.
+const RECEIVED_ROOM_MAX: usize = 256 << 10;
+
 impl Pipe {
+    fn add(&mut self, ticket: Ticket, content: Content, write: impl FnOnce(&mut Wiped)) {
+        let open = match self.open.take() {
+            Some(open) if content == Content::Ordinary => open,
+            other => {
+                if let Some(open) = other {
+                    open.seal(&mut self.unsent);
+                }
+                Open::begin(content, &mut self.unsent)
+            }
+        };
+        write(&mut self.unsent);
+        self.pending.push_back(ticket);
+        if open.has_room_in(&self.unsent) {
+            self.open = Some(open);
+        } else {
+            open.seal(&mut self.unsent);
+        }
+    }
+
     fn flush(&mut self, registry: &Registry) -> io::Result<()> {
+        if let Some(open) = self.open.take() {
+            open.seal(&mut self.unsent);
+        }
         let sent = write_some(&mut self.stream, &self.unsent)?;
-        self.unsent.drain(..sent);
+        self.unsent.consume(sent);
         if !self.unsent.is_empty() {
             self.is_full = true;
             let both = Interest::READABLE | Interest::WRITABLE;
@@ -199,90 +275,4 @@ fn garbled(_: Garbled) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::os::unix::net::UnixStream as StdStream;
-
-    use super::*;
-
-    /// A lane of pipes with one request each and a line of two, and the other ends of the pipes.
-    fn lane(pipes: usize) -> (Lane, Vec<StdStream>) {
-        let pair = |_| {
-            let (near, far) = StdStream::pair().unwrap();
-            near.set_nonblocking(true).unwrap();
-            (UnixStream::from_std(near), far)
-        };
-        let (near, far) = (0..pipes).map(pair).unzip();
-        (Lane::new(near, Capacity { per_pipe: 1, waiting: 2 }), far)
-    }
-
-    fn ticket(serial: u64) -> Ticket {
-        Ticket { place: 0, serial, is_head: false }
-    }
-
-    fn take_on(lane: &mut Lane, serial: u64) -> Result<(), Full> {
-        lane.take_on(ticket(serial), [127, 0, 0, 1].into(), |out| out.push(b'0' + serial as u8))
-    }
-
-    fn sent(lane: &mut Lane, far: &mut StdStream) -> String {
-        let registry = mio::Poll::new().unwrap();
-        lane.flush(registry.registry()).unwrap();
-        far.set_nonblocking(true).unwrap();
-        let mut bytes = [0; 64];
-        let len = far.read(&mut bytes).unwrap_or_default();
-        String::from_utf8(bytes[..len].to_vec()).unwrap()
-    }
-
-    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-
-    #[test]
-    fn requests_wait_in_line_and_move_up_when_an_answer_has_come() {
-        let (mut lane, mut far) = lane(1);
-        for serial in 1..=3 {
-            take_on(&mut lane, serial).unwrap();
-        }
-        assert_eq!(take_on(&mut lane, 4), Err(Full));
-        assert_eq!(sent(&mut lane, &mut far[0]), "1");
-        far[0].write_all(ANSWER).unwrap();
-        lane.receive(0, &mut [0; 256]).unwrap();
-        let (whose, answer) = lane.next_answer(0).unwrap().unwrap();
-        assert_eq!((whose.serial, answer.bytes()), (1, ANSWER));
-        assert!(lane.next_answer(0).unwrap().is_none());
-        lane.move_up(0);
-        assert_eq!(sent(&mut lane, &mut far[0]), "2");
-    }
-
-    #[test]
-    fn who_has_gone_loses_the_place_in_line() {
-        let (mut lane, mut far) = lane(1);
-        for serial in 1..=3 {
-            take_on(&mut lane, serial).unwrap();
-        }
-        lane.leave_line(2);
-        take_on(&mut lane, 4).expect("there is room in the line again");
-        assert_eq!(sent(&mut lane, &mut far[0]), "1");
-        far[0].write_all(ANSWER).unwrap();
-        lane.receive(0, &mut [0; 256]).unwrap();
-        assert!(lane.next_answer(0).unwrap().is_some());
-        lane.move_up(0);
-        assert_eq!(sent(&mut lane, &mut far[0]), "3");
-    }
-
-    #[test]
-    fn the_least_busy_pipe_takes_the_next_request() {
-        let (mut lane, mut far) = lane(2);
-        take_on(&mut lane, 1).unwrap();
-        take_on(&mut lane, 2).unwrap();
-        assert_eq!(sent(&mut lane, &mut far[0]) + &sent(&mut lane, &mut far[1]), "12");
-    }
-
-    #[test]
-    fn an_answer_nobody_waits_for_and_the_end_of_a_pipe_are_errors() {
-        let (mut lane, mut far) = lane(1);
-        far[0].write_all(ANSWER).unwrap();
-        lane.receive(0, &mut [0; 256]).unwrap();
-        assert!(lane.next_answer(0).is_err());
-        far.clear();
-        assert!(lane.receive(0, &mut [0; 256]).is_err());
-    }
-}
+mod tests;

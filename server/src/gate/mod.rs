@@ -1,84 +1,62 @@
 //! The gate: one thread that owns every client's socket and lets only whole, small, valid requests through to tiny_http.
 //!
 //! tiny_http reads what anybody sends, as slowly as they send it, on a thread of its own for each connection. So it
-//! sits behind private Unix sockets, one server for each lane, and sees the requests that [`parse`] has passed, in
-//! the one spelling of [`forward`], one after another in a few pipes that never close.
+//! sits behind private Unix sockets, one server for each lane, and sees the requests that [`parse`] has passed, in the
+//! one spelling of [`forward`], several in one [`message`], in a few pipes that never close. The answers come back with
+//! the numbers of the requests ([`answer`]), so that none can reach another client.
 
-mod answer;
+pub mod answer;
+pub mod body;
+mod census;
 mod client;
 mod crowd;
+mod door;
 pub mod forward;
+mod gatehouse;
 mod lane;
 mod line;
+pub mod message;
 pub mod parse;
 mod proxies;
+mod refusal;
+pub mod response;
+pub mod wiped;
 
-use std::io::{self, ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::io;
+use std::net::TcpListener;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use mio::event::Event;
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Poll, Waker};
 
 use crate::api::{self, App};
 use crate::clock::Uptime;
-use crate::cookie::RefreshCookie;
 use crate::http::Server;
-use crate::metrics::{Count, Metrics};
-use crate::notices::{Notice, Notices};
-use crate::problem::{Code, Problem};
-use client::{Over, Phase};
-pub(crate) use crowd::network_of;
-use crowd::{Crowd, Room};
-use forward::Sender;
-use lane::{Capacity, Lane, Ticket};
-use parse::{Parsed, Refusal};
+pub(crate) use census::network_of;
+use crowd::Crowd;
+use gatehouse::{Gatehouse, WAKER};
+use lane::{Capacity, Lane};
 pub use proxies::TrustedProxies;
 
-/// How long a stop waits for requests that are being received, answered or sent, in milliseconds.
-const STOP_PATIENCE_MS: u64 = 3_500;
-
-/// How long it then waits for handlers that are still at work; with what closing the store takes, five seconds in all.
+/// How long a stop waits for handlers that are still at work, once it has waited for clients; with what closing the store
+/// takes, five seconds in all.
 const HANDLER_PATIENCE_MS: u64 = 1_000;
-
-/// How long accepting pauses when descriptors have run out, in milliseconds.
-const ACCEPT_PAUSE_MS: u64 = 100;
-
-/// How often the log is told of the same trouble, in milliseconds.
-const COMPLAINT_PAUSE_MS: u64 = 10_000;
-
-/// How often deadlines are looked at, in milliseconds.
-const TICK_MS: u64 = 100;
 
 /// Connections the operating system keeps for us until they are accepted.
 const BACKLOG: i32 = 4096;
 
-/// Connections accepted before those that are there get their turn.
-const ACCEPTS_AT_ONCE: usize = 64;
-
 /// Bytes read at once.
 const SCRATCH_LEN: usize = 64 << 10;
 
-/// Bytes of unfinished requests kept in all: 1024 at their largest would be three times as many.
-const INPUT_LEN_TOTAL_MAX: usize = 8 << 20;
-
-/// Requests in the pipe of reads. More wait at the gate, where networks take turns and who goes away is forgotten: what is
-/// in a pipe is answered, also for nobody.
+/// Requests in the pipe of reads. Others wait in the gate, which serves networks in turn and drops the requests of clients
+/// that have disconnected; a request in a pipe is answered in any case.
 const READS_AT_ONCE: usize = 32;
 
 /// Requests in the pipe of writes: as many as one commit takes.
 const WRITES_AT_ONCE: usize = 256;
-
-const LISTENER: Token = Token(0);
-const WAKER: Token = Token(1);
-const PIPES: usize = 2;
-const CLIENTS: usize = 1 << 20;
 
 /// How many connections there may be, and who may speak for others.
 #[derive(Clone, Debug)]
@@ -149,9 +127,11 @@ impl Gate {
             crowd: Crowd::new(limits.connections, limits.connections_per_address),
             trusted_proxies: limits.trusted_proxies,
             cookie: app.cookie.clone(),
+            listed_origins: app.allowed_origins.clone(),
             metrics: Arc::clone(&app.metrics),
             notices: Arc::clone(&app.notices),
             scratch: vec![0; SCRATCH_LEN].into(),
+            last_number: forward::PROBE_NUMBER,
             now: Uptime::now(),
             last_tick: Uptime::now(),
             may_accept: false,
@@ -185,297 +165,4 @@ impl Gate {
             server.stop(deadline);
         }
     }
-}
-
-/// What the gate's thread works with.
-struct Gatehouse {
-    poll: Poll,
-    /// `None` once the gate is closed.
-    listener: Option<mio::net::TcpListener>,
-    /// In the order of [`api::Lane`].
-    lanes: [Lane; 3],
-    crowd: Crowd,
-    trusted_proxies: TrustedProxies,
-    cookie: RefreshCookie,
-    metrics: Arc<Metrics>,
-    notices: Arc<Notices>,
-    scratch: Box<[u8]>,
-    now: Uptime,
-    last_tick: Uptime,
-    /// Somebody may be waiting at the door: mio tells only once.
-    may_accept: bool,
-    /// Not before then.
-    accept_at: Uptime,
-    /// The log hears no earlier than then that nobody can be let in.
-    complain_at: Uptime,
-}
-
-impl Gatehouse {
-    fn run(mut self, stopping: &AtomicBool) -> io::Result<()> {
-        self.register()?;
-        let mut events = Events::with_capacity(1024);
-        let mut ends_at = None;
-        loop {
-            // Lets the lanes get on with what they have: under load, more answers are ready at once.
-            thread::yield_now();
-            match self.poll.poll(&mut events, self.timeout()) {
-                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-                _ => {}
-            }
-            self.now = Uptime::now();
-            for event in &events {
-                self.attend(event)?;
-            }
-            if ends_at.is_none() && stopping.load(Ordering::Acquire) {
-                ends_at = Some(self.now.plus_millis(STOP_PATIENCE_MS));
-                self.close();
-            }
-            if self.may_accept && self.accept_at <= self.now {
-                self.accept();
-            }
-            for lane in &mut self.lanes {
-                lane.flush(self.poll.registry())?;
-            }
-            if self.last_tick.plus_millis(TICK_MS) <= self.now {
-                self.tick();
-            }
-            match ends_at {
-                Some(_) if self.crowd.is_empty() => return Ok(()),
-                Some(end) if end <= self.now => {
-                    log::warn!("{} clients were still being served", self.crowd.len());
-                    return Ok(());
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn register(&mut self) -> io::Result<()> {
-        let registry = self.poll.registry();
-        if let Some(listener) = &mut self.listener {
-            registry.register(listener, LISTENER, Interest::READABLE)?;
-        }
-        let mut tokens = (PIPES..CLIENTS).map(Token);
-        self.lanes.iter_mut().try_for_each(|lane| lane.register(registry, &mut tokens))
-    }
-
-    /// How long nothing may happen before something is due.
-    fn timeout(&self) -> Option<Duration> {
-        if self.may_accept && self.accept_at <= self.now {
-            return Some(Duration::ZERO);
-        }
-        let is_idle = self.crowd.is_empty() && !self.may_accept;
-        (!is_idle).then_some(Duration::from_millis(TICK_MS))
-    }
-
-    fn attend(&mut self, event: &Event) -> io::Result<()> {
-        match event.token() {
-            LISTENER => self.may_accept = true,
-            WAKER => {}
-            Token(number) if number < CLIENTS => self.attend_pipe(number - PIPES, event)?,
-            Token(number) => self.attend_client(number - CLIENTS, event),
-        }
-        Ok(())
-    }
-
-    fn attend_client(&mut self, place: usize, event: &Event) {
-        let Some(client) = self.crowd.get_mut(place) else { return };
-        client.is_readable |= event.is_readable() || event.is_read_closed();
-        client.end_is_near |= event.is_read_closed();
-        let is_gone = event.is_error() || event.is_write_closed();
-        if is_gone || client.go_on(&mut self.scratch, self.now).is_err() {
-            return self.dismiss(place);
-        }
-        self.serve(place);
-    }
-
-    /// Takes a client as far as it goes: reads, and hands a whole request to its lane.
-    fn serve(&mut self, place: usize) {
-        while let Some(client) = self.crowd.get_mut(place)
-            && matches!(client.phase, Phase::Idle | Phase::Receiving)
-        {
-            if client.fill(&mut self.scratch, self.now).is_err() || client.is_done() {
-                return self.dismiss(place);
-            }
-            let request = match parse::parse(client.input(), &self.cookie) {
-                Parsed::Complete(request) => request,
-                Parsed::NeedMore { expects_continue } => {
-                    if client.await_more(expects_continue).is_err() {
-                        return self.dismiss(place);
-                    }
-                    if client.holds_much() && self.crowd.input_len() > INPUT_LEN_TOTAL_MAX {
-                        self.metrics.count(Count::Evicted);
-                        if let Some(place) = self.crowd.largest_input_of_worst() {
-                            self.dismiss(place);
-                        }
-                    }
-                    return;
-                }
-                Parsed::Reject(refusal) => return self.refuse(place, &refusal.into()),
-            };
-            let sender = Sender {
-                address: self.trusted_proxies.client_of(client.peer, request.forwarded_for),
-                is_forwarded: request.is_forwarded,
-            };
-            if request.is_forwarded && !self.trusted_proxies.contain(client.peer) {
-                self.notices.tell(Notice::UnlistedProxy(client.peer));
-            }
-            let ticket = Ticket { place, serial: client.serial, is_head: request.method == "HEAD" };
-            let lane = &mut self.lanes[api::lane_of(request.method, request.target) as usize];
-            let write = |out: &mut Vec<u8>| forward::write(&request, sender, &self.cookie, out);
-            if lane.take_on(ticket, network_of(sender.address), write).is_err() {
-                return self.refuse(place, &Problem::new(Code::Busy, "too many log-ins are waiting"));
-            }
-            let keeps_alive = request.keeps_alive && self.listener.is_some();
-            client.hand_over(request.len, keeps_alive, request.is_http_1_0, self.now);
-        }
-    }
-
-    /// Answers a request in the lanes' stead and ends the connection.
-    fn refuse(&mut self, place: usize, problem: &Problem) {
-        let Some(client) = self.crowd.get_mut(place) else { return };
-        let id = api::request_id();
-        log::debug!("{id}: refused at the gate: {}", problem.code.as_str());
-        self.metrics.count(Count::Refused);
-        if client.refuse(&answer::refusal(problem, &id), self.now).is_err() {
-            self.dismiss(place);
-        }
-    }
-
-    fn attend_pipe(&mut self, number: usize, event: &Event) -> io::Result<()> {
-        // The first lanes have one pipe each, the last has the rest.
-        let (lane, pipe) = (number.min(2), number.saturating_sub(2));
-        let lane = &mut self.lanes[lane];
-        if event.is_writable() {
-            lane.became_writable(pipe, self.poll.registry())?;
-        }
-        if !event.is_readable() && !event.is_read_closed() {
-            return Ok(());
-        }
-        lane.receive(pipe, &mut self.scratch)?;
-        let mut answered = Vec::new();
-        while let Some((ticket, answer)) = lane.next_answer(pipe)? {
-            // One that has gone away meanwhile needs no answer.
-            let Some(client) = self.crowd.of(ticket) else { continue };
-            let sent = match client.connection_option() {
-                None => client.send(answer.bytes(), self.now),
-                Some(option) => client.send(&answer.with_connection(option), self.now),
-            };
-            answered.push((ticket.place, sent));
-        }
-        lane.move_up(pipe);
-        for (place, sent) in answered {
-            match sent {
-                Ok(()) => self.serve(place),
-                Err(Over) => self.dismiss(place),
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets in whoever waits at the door.
-    fn accept(&mut self) {
-        for _ in 0..ACCEPTS_AT_ONCE {
-            let Some(listener) = &self.listener else { break };
-            match listener.accept() {
-                Ok((stream, peer)) => self.admit(stream, peer),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.may_accept = false;
-                    return;
-                }
-                Err(error) if is_about_one_client(&error) => {}
-                Err(error) => {
-                    // Descriptors or memory have run out. The door stays, and what is idle makes room.
-                    if self.complain_at <= self.now {
-                        log::warn!("nobody can be let in for now: {error}");
-                        self.complain_at = self.now.plus_millis(COMPLAINT_PAUSE_MS);
-                    }
-                    self.accept_at = self.now.plus_millis(ACCEPT_PAUSE_MS);
-                    if let Some(place) = self.crowd.most_dispensable() {
-                        self.dismiss(place);
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    fn admit(&mut self, mut stream: TcpStream, peer: SocketAddr) {
-        let is_proxy = self.trusted_proxies.contain(peer.ip());
-        match self.crowd.room_for(peer.ip(), is_proxy) {
-            Room::Free => {}
-            Room::InPlaceOf(place) => {
-                self.metrics.count(Count::Evicted);
-                self.dismiss(place);
-            }
-            Room::None => {
-                self.metrics.count(Count::Refused);
-                let problem = Problem::new(Code::Busy, "there are too many connections");
-                // A courtesy: a client that cannot take it at once goes without.
-                let _ = stream.write(&answer::refusal(&problem, &api::request_id()));
-                return;
-            }
-        }
-        // An answer in two parts would wait for the first one's acknowledgement.
-        let _ = stream.set_nodelay(true);
-        let place = self.crowd.admit(stream, peer.ip(), is_proxy, self.now);
-        self.metrics.count(Count::Connected);
-        let registered = self.crowd.get_mut(place).map(|client| {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            self.poll.registry().register(&mut client.stream, Token(CLIENTS + place), interest)
-        });
-        if !matches!(registered, Some(Ok(()))) {
-            self.dismiss(place);
-        }
-    }
-
-    /// Ends a connection, whatever it was doing. Closing the socket takes it off the registry.
-    fn dismiss(&mut self, place: usize) {
-        let Some(client) = self.crowd.remove(place) else { return };
-        if client.phase == Phase::Waiting {
-            self.lanes.iter_mut().for_each(|lane| lane.leave_line(client.serial));
-        }
-    }
-
-    /// Ends whatever has taken too long.
-    fn tick(&mut self) {
-        self.last_tick = self.now;
-        for place in self.crowd.places() {
-            match self.crowd.get_mut(place) {
-                Some(client) if !client.is_late(self.now) => {}
-                Some(client) if client.phase == Phase::Receiving => {
-                    self.metrics.count(Count::TooSlow);
-                    self.refuse(place, &Refusal::TooSlow.into());
-                }
-                Some(client) => {
-                    if client.phase == Phase::Sending {
-                        self.metrics.count(Count::TooSlow);
-                    }
-                    self.dismiss(place);
-                }
-                None => {}
-            }
-        }
-    }
-
-    /// Lets nobody in any more. What has begun is finished; who has sent nothing is told by the end of the connection.
-    fn close(&mut self) {
-        self.listener = None;
-        self.may_accept = false;
-        for place in self.crowd.places() {
-            let Some(client) = self.crowd.get_mut(place) else { continue };
-            client.close_after_answer();
-            // A request that has arrived just now is still served.
-            client.is_readable = true;
-            self.serve(place);
-            if self.crowd.get_mut(place).is_some_and(|client| client.phase == Phase::Idle) {
-                self.dismiss(place);
-            }
-        }
-    }
-}
-
-/// Errors of accept(2) that are the fault of the connection that was to be accepted.
-fn is_about_one_client(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
 }

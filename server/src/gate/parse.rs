@@ -4,14 +4,21 @@
 //! Stricter than RFC 9112 asks: whatever two readers could read differently is refused, so that the request that is
 //! passed on means the same to everybody behind the gate.
 
+mod fields;
+
+use std::borrow::Cow;
+
 use memchr::memmem;
 
-use crate::api::BODY_LEN_MAX;
+use super::body::{Body, Framing};
 use crate::cookie::RefreshCookie;
 use crate::problem::{Code, Problem};
+use crate::site;
+use fields::{Fields, ORIGIN};
 
-/// Largest head of a request in bytes, the request line and the empty line included. Ours need one kilobyte.
-pub const HEAD_LEN_MAX: usize = 8 << 10;
+/// Largest head of a request in bytes, the request line and the empty line included. Ours need one kilobyte; the rest is
+/// for the cookies of other applications on the same host, which browsers send along. Node takes as much.
+pub const HEAD_LEN_MAX: usize = 16 << 10;
 
 /// Most fields of a request; browsers send about twenty.
 pub const FIELDS_MAX: usize = 64;
@@ -37,9 +44,6 @@ pub const PASSED_ON: [&str; 10] = [
     "if-none-match",
     "user-agent",
 ];
-const HOST: usize = 0;
-const USER_AGENT: usize = PASSED_ON.len() - 1;
-
 const _: () = assert!(TARGET_LEN_MAX < HEAD_LEN_MAX);
 
 /// What the bytes of a client amount to.
@@ -62,14 +66,14 @@ pub enum Parsed<'a> {
 pub struct Request<'a> {
     /// The method, a token.
     pub method: &'a str,
-    /// Path and query, visible ASCII, beginning with `/`.
-    pub target: &'a str,
+    /// Path and query, visible ASCII, beginning with `/`; or `*` of an OPTIONS (RFC 9112 §3.2.4).
+    pub target: Cow<'a, str>,
     /// The values of [`PASSED_ON`], in its order.
     pub fields: [Option<&'a [u8]>; PASSED_ON.len()],
     /// The refresh cookie's value. Other cookies are not for us.
     pub refresh_cookie: Option<&'a str>,
-    /// The last `X-Forwarded-For` field, which is the one the nearest proxy wrote or added to.
-    pub forwarded_for: Option<&'a [u8]>,
+    /// The `X-Forwarded-For` fields, which are one list (RFC 9110 §5.3).
+    pub forwarded_for: Vec<&'a [u8]>,
     /// Whether a proxy says it has forwarded the request.
     pub is_forwarded: bool,
     /// Whether the client can send another request on this connection (RFC 9112 §9.3).
@@ -77,9 +81,16 @@ pub struct Request<'a> {
     /// Whether the client speaks HTTP/1.0, which has to be told that the connection stays.
     pub is_http_1_0: bool,
     /// The body.
-    pub body: &'a [u8],
+    pub body: Body<'a>,
     /// Bytes of the client's that the request takes up, head and body.
     pub len: usize,
+}
+
+impl<'a> Request<'a> {
+    /// The value of the Origin field.
+    pub(super) fn origin(&self) -> Option<&'a str> {
+        str::from_utf8(self.fields[ORIGIN]?).ok()
+    }
 }
 
 /// Why a request is refused.
@@ -89,16 +100,19 @@ pub enum Refusal {
     Malformed(&'static str),
     /// It did not arrive in time.
     TooSlow,
-    /// It has a body whose length is not told beforehand.
-    NoLength,
-    /// Its body is larger than [`BODY_LEN_MAX`].
+    /// Its body is in a transfer coding that is not spoken here.
+    Coding,
+    /// Its body is larger than [`BODY_LEN_MAX`](crate::api::BODY_LEN_MAX), or in chunks and larger than
+    /// [`CHUNKED_LEN_MAX`](super::body::CHUNKED_LEN_MAX).
     BodyTooLarge,
     /// Its target is longer than [`TARGET_LEN_MAX`].
     TargetTooLong,
     /// It expects something other than 100 (Continue).
     Expectation,
-    /// Its head is larger than [`HEAD_LEN_MAX`] or has more than [`FIELDS_MAX`] fields.
+    /// Its head is larger than [`HEAD_LEN_MAX`].
     HeadTooLarge,
+    /// It has more than [`FIELDS_MAX`] fields.
+    TooManyFields,
     /// It is of another version than HTTP/1.0 and HTTP/1.1.
     Version,
 }
@@ -108,11 +122,22 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::Malformed(detail) => Self::bad_request(detail),
             Refusal::TooSlow => Code::RequestTimeout.into(),
-            Refusal::NoLength => Code::LengthRequired.into(),
+            Refusal::Coding => {
+                Self::new(Code::NotImplemented, "the only transfer coding spoken here is chunked")
+            }
             Refusal::BodyTooLarge => Code::BodyTooLarge.into(),
             Refusal::TargetTooLong => Code::TargetTooLong.into(),
             Refusal::Expectation => Code::ExpectationFailed.into(),
-            Refusal::HeadTooLarge => Code::HeadTooLarge.into(),
+            Refusal::HeadTooLarge => Self::new(
+                Code::HeadTooLarge,
+                format!(
+                    "the head is larger than {HEAD_LEN_MAX} bytes; a browser sends the cookies of all applications on \
+                     this host"
+                ),
+            ),
+            Refusal::TooManyFields => {
+                Self::new(Code::HeadTooLarge, format!("there are more than {FIELDS_MAX} header fields"))
+            }
             Refusal::Version => Code::UnsupportedVersion.into(),
         }
     }
@@ -120,13 +145,8 @@ impl From<Refusal> for Problem {
 
 /// Reads the request that `bytes` begin with; `cookie` is the one that is passed on.
 pub fn parse<'a>(bytes: &'a [u8], cookie: &RefreshCookie) -> Parsed<'a> {
-    // One empty line is ignored, which old clients send after a body (RFC 9112 §2.2).
-    let (empty_line_len, bytes) = bytes.strip_prefix(b"\r\n").map_or((0, bytes), |rest| (2, rest));
-    if empty_line_len == 0 && bytes == b"\r" {
-        return Parsed::NeedMore { expects_continue: false };
-    }
     match read(bytes, cookie) {
-        Ok(Some(request)) => Parsed::Complete(Request { len: empty_line_len + request.len, ..request }),
+        Ok(Some(request)) => Parsed::Complete(request),
         Ok(None) => Parsed::NeedMore { expects_continue: false },
         Err(Stop::AwaitsContinue) => Parsed::NeedMore { expects_continue: true },
         Err(Stop::Refused(refusal)) => Parsed::Reject(refusal),
@@ -168,16 +188,15 @@ fn read<'a>(bytes: &'a [u8], cookie: &RefreshCookie) -> Result<Option<Request<'a
     }
     let line = Line::read(&parsed)?;
     let fields = Fields::read(parsed.headers, cookie)?;
-    let host = fields.passed_on[HOST];
-    match host {
-        None if !line.is_http_1_0 => return Err(Refusal::Malformed("the Host field is missing").into()),
-        Some(host) if !is_authority(host) => {
-            return Err(Refusal::Malformed("the Host field names no host").into());
-        }
-        _ => {}
+    let host = fields.host()?;
+    if host.is_none() && !line.is_http_1_0 {
+        return Err(Refusal::Malformed("the Host field is missing").into());
+    }
+    if fields.framing == Framing::Chunks && line.is_http_1_0 {
+        return Err(Refusal::Malformed("HTTP/1.0 has no chunks").into());
     }
     let target = line.origin_form(host)?;
-    let Some(body) = bytes[head_len..].get(..fields.body_len) else {
+    let Some(body) = Body::read(&bytes[head_len..], fields.framing)? else {
         // HTTP/1.0 has no such expectation (RFC 9110 §10.1.1).
         let waits = fields.expects_continue && !line.is_http_1_0 && bytes.len() == head_len;
         return if waits { Err(Stop::AwaitsContinue) } else { Ok(None) };
@@ -192,7 +211,7 @@ fn read<'a>(bytes: &'a [u8], cookie: &RefreshCookie) -> Result<Option<Request<'a
         keeps_alive: fields.keeps_alive.unwrap_or(!line.is_http_1_0),
         is_http_1_0: line.is_http_1_0,
         body,
-        len: head_len + body.len(),
+        len: head_len + body.raw_len(),
     }))
 }
 
@@ -210,7 +229,7 @@ fn refuse_early(bytes: &[u8]) -> Option<Refusal> {
 
 fn refusal_of(error: httparse::Error) -> Refusal {
     match error {
-        httparse::Error::TooManyHeaders => Refusal::HeadTooLarge,
+        httparse::Error::TooManyHeaders => Refusal::TooManyFields,
         httparse::Error::Version => Refusal::Version,
         httparse::Error::Token => Refusal::Malformed("the request line is malformed"),
         _ => Refusal::Malformed("a header field is malformed"),
@@ -218,7 +237,7 @@ fn refusal_of(error: httparse::Error) -> Refusal {
 }
 
 /// Refuses what the grammar's reader would forgive: a line that ends in a bare LF, a CR elsewhere, a NUL, a folded line.
-fn check_lines(head: &[u8]) -> Result<(), Refusal> {
+pub(super) fn check_lines(head: &[u8]) -> Result<(), Refusal> {
     let mut rest = head;
     while let Some(at) = memchr::memchr3(b'\r', b'\n', 0, rest) {
         if rest[at..] == *b"\r" {
@@ -257,110 +276,32 @@ impl<'a> Line<'a> {
         Ok(Self { method, target, is_http_1_0: parsed.version == Some(0) })
     }
 
-    /// The path and query, also of a target in absolute form, whose host has to be the one of the Host field.
-    fn origin_form(&self, host: Option<&[u8]>) -> Result<&'a str, Refusal> {
-        if self.target.starts_with('/') {
-            return Ok(self.target);
+    /// The path and query, also of a target in absolute form, whose host has to be the one of the Host field: RFC 9112
+    /// §3.2.2 would ignore that field, but a proxy in front may not have.
+    fn origin_form(&self, host: Option<&str>) -> Result<Cow<'a, str>, Refusal> {
+        const REFUSED: Refusal = Refusal::Malformed("the target is no path of this host");
+        let no_path = if self.method == "OPTIONS" { "*" } else { "/" };
+        if self.target.starts_with('/') || (self.target == "*" && no_path == "*") {
+            return Ok(self.target.into());
         }
-        let absolute = self.target.strip_prefix("http://").or_else(|| self.target.strip_prefix("https://"));
-        let split = absolute.and_then(|rest| rest.find('/').map(|at| rest.split_at(at)));
-        match split {
-            Some((authority, path)) if host == Some(authority.as_bytes()) => Ok(path),
-            _ => Err(Refusal::Malformed("the target is no path of this host")),
-        }
-    }
-}
-
-/// What the gate reads of the header fields.
-#[derive(Default)]
-struct Fields<'a> {
-    passed_on: [Option<&'a [u8]>; PASSED_ON.len()],
-    refresh_cookie: Option<&'a str>,
-    forwarded_for: Option<&'a [u8]>,
-    is_forwarded: bool,
-    keeps_alive: Option<bool>,
-    expects_continue: bool,
-    body_len: usize,
-}
-
-impl<'a> Fields<'a> {
-    fn read(fields: &[httparse::Header<'a>], cookie: &RefreshCookie) -> Result<Self, Refusal> {
-        let mut read = Self::default();
-        let (mut content_length, mut transfer_encoding) = (None, false);
-        for field in fields {
-            let (name, value) = (field.name, field.value);
-            let is = |known: &str| name.eq_ignore_ascii_case(known);
-            if let Some(index) = PASSED_ON.iter().position(|known| is(known)) {
-                // Names of browsers and their makers come in any encoding, and only a label is made of them.
-                if !value.is_ascii() && index != USER_AGENT {
-                    return Err(Refusal::Malformed("a header field is not ASCII"));
-                }
-                if read.passed_on[index].replace(value).is_some() {
-                    return Err(Refusal::Malformed("a header field is there twice"));
-                }
-            } else if is("cookie") {
-                let found = cookie.find([value]);
-                let found = found.map_err(|_| Refusal::Malformed("the refresh cookie is there twice"))?;
-                if found.is_some() && std::mem::replace(&mut read.refresh_cookie, found).is_some() {
-                    return Err(Refusal::Malformed("the refresh cookie is there twice"));
-                }
-            } else if is("content-length") {
-                if content_length.replace(value).is_some() {
-                    return Err(Refusal::Malformed("the Content-Length is there twice"));
-                }
-            } else if is("transfer-encoding") {
-                transfer_encoding = true;
-            } else if is("connection") {
-                read.note_connection(value);
-            } else if is("expect") {
-                if !value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(Refusal::Expectation);
-                }
-                read.expects_continue = true;
-            } else if ["forwarded", "via", "x-real-ip"].iter().any(|known| is(known))
-                || name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("x-forwarded-"))
-            {
-                read.is_forwarded = true;
-                if is("x-forwarded-for") {
-                    read.forwarded_for = Some(value);
-                }
-            }
-        }
-        read.body_len = match (content_length, transfer_encoding) {
-            (None, true) => return Err(Refusal::NoLength),
-            (Some(_), true) => return Err(Refusal::Malformed("the length of the body is told in two ways")),
-            (Some(length), false) => content_length_of(length)?,
-            (None, false) => 0,
+        let (scheme, rest) = self.target.split_once("://").ok_or(REFUSED)?;
+        let default_port = match scheme {
+            scheme if scheme.eq_ignore_ascii_case("http") => 80,
+            scheme if scheme.eq_ignore_ascii_case("https") => 443,
+            _ => return Err(REFUSED),
         };
-        Ok(read)
-    }
-
-    /// The options of a Connection field; `close` is stronger (RFC 9112 §9.3).
-    fn note_connection(&mut self, value: &[u8]) {
-        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-            if option.eq_ignore_ascii_case(b"close") {
-                self.keeps_alive = Some(false);
-            } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                self.keeps_alive.get_or_insert(true);
-            }
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let is_this_host = host.map_or_else(
+            || site::is_authority(authority),
+            |host| site::is_same_authority(authority, host, default_port),
+        );
+        match path.chars().next() {
+            _ if !is_this_host => Err(REFUSED),
+            Some('/') => Ok(path.into()),
+            Some(_) => Ok(format!("/{path}").into()),
+            None => Ok(no_path.into()),
         }
     }
-}
-
-/// A Content-Length: digits and nothing else (RFC 9110 §8.6), so no sign, no list.
-fn content_length_of(value: &[u8]) -> Result<usize, Refusal> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(Refusal::Malformed("the Content-Length is no number"));
-    }
-    let length = value
-        .iter()
-        .fold(0_usize, |length, digit| length.saturating_mul(10).saturating_add(usize::from(digit - b'0')));
-    if length > BODY_LEN_MAX { Err(Refusal::BodyTooLarge) } else { Ok(length) }
-}
-
-/// Whether this can be a host and perhaps a port (RFC 3986 §3.2), which excludes whatever separates anything.
-fn is_authority(host: &[u8]) -> bool {
-    !host.is_empty() && host.iter().all(|byte| byte.is_ascii_alphanumeric() || b".-_~:[]%".contains(byte))
 }
 
 #[cfg(test)]

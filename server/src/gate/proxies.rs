@@ -32,18 +32,20 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The client of a request that came from `peer` with this `X-Forwarded-For` field.
+    /// The client of a request that came from `peer` with these `X-Forwarded-For` fields, which are one list, however
+    /// many they are (RFC 9110 §5.3).
     ///
     /// Each proxy adds whom it got the request from at the end. Read from there, the first address that is no trusted
     /// proxy is the client; what stands before it the client may have written itself.
-    pub fn client_of(&self, peer: IpAddr, forwarded_for: Option<&[u8]>) -> IpAddr {
+    pub fn client_of(&self, peer: IpAddr, forwarded_for: &[&[u8]]) -> IpAddr {
         let mut client = peer.to_canonical();
-        let entries = forwarded_for.unwrap_or_default().rsplit(|&byte| byte == b',');
-        for entry in entries {
+        let entries = forwarded_for.iter().rev().flat_map(|field| field.rsplit(|&byte| byte == b','));
+        // Empty elements of a list are none (RFC 9110 §5.6.1).
+        for entry in entries.map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty()) {
             if !self.contain(client) {
                 break;
             }
-            match str::from_utf8(entry.trim_ascii()).ok().and_then(address_of) {
+            match str::from_utf8(entry).ok().and_then(address_of) {
                 Some(address) => client = address.to_canonical(),
                 None => break,
             }
@@ -63,8 +65,13 @@ mod tests {
     use super::*;
 
     fn client(trusted: &str, peer: &str, forwarded_for: Option<&str>) -> String {
+        client_of_lines(trusted, peer, forwarded_for.as_slice())
+    }
+
+    fn client_of_lines(trusted: &str, peer: &str, forwarded_for: &[&str]) -> String {
         let trusted = TrustedProxies::parse(trusted).unwrap();
-        trusted.client_of(peer.parse().unwrap(), forwarded_for.map(str::as_bytes)).to_string()
+        let lines: Vec<_> = forwarded_for.iter().map(|line| line.as_bytes()).collect();
+        trusted.client_of(peer.parse().unwrap(), &lines).to_string()
     }
 
     #[test]
@@ -77,6 +84,20 @@ mod tests {
         assert_eq!(client("10.0.0.0/8", "10.1.2.3", Some("1.1.1.1, 203.0.113.7")), "203.0.113.7");
         assert_eq!(client("10.0.0.0/8", "10.1.2.3", Some("1.1.1.1, 203.0.113.7, 10.9.9.9")), "203.0.113.7");
         assert_eq!(client("10.0.0.0/8", "::ffff:10.1.2.3", Some("203.0.113.7")), "203.0.113.7");
+    }
+
+    #[test]
+    fn several_lines_are_one_list() {
+        let client = |lines: &[&str]| client_of_lines("10.0.0.0/8", "10.1.2.3", lines);
+        assert_eq!(client(&["203.0.113.7", "10.9.9.9"]), "203.0.113.7");
+        assert_eq!(client(&["1.1.1.1, 203.0.113.7", "10.9.9.9, 10.8.8.8"]), "203.0.113.7");
+        assert_eq!(
+            client(&["1.1.1.1", "203.0.113.7"]),
+            "203.0.113.7",
+            "the last line is the nearest proxy's"
+        );
+        assert_eq!(client(&["203.0.113.7", "unknown"]), "10.1.2.3", "and what cannot be read ends the chain");
+        assert_eq!(client(&["203.0.113.7", "", " , 10.9.9.9,"]), "203.0.113.7", "empty elements are none");
     }
 
     #[test]

@@ -1,27 +1,45 @@
-//! Answers on their way back to the gate: made of what handlers return, and sent several at once.
+//! Answers on their way back to the gate: made of what handlers return, framed, and sent several at once.
 
 use std::fmt;
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
 
-use tiny_http::StatusCode;
-
-use super::method_of;
-use crate::api::{Response, route_of};
-use crate::clock;
+use crate::api::{self, App, Method, Response};
+use crate::gate::answer;
+use crate::gate::forward::Arrived;
+use crate::gate::response::has_content;
 use crate::problem::Code;
 
 /// Bytes after which answers are sent, so that the first of them does not wait for too many others.
 const MANY_LEN: usize = 16 << 10;
 
+/// What tiny_http hands out to answer a request with; it may write once those before it are gone.
+pub(super) type Writer = Box<dyn Write + Send>;
+
+/// What has to be known of a request to write and log its answer.
+pub(super) struct About {
+    number: u64,
+    /// Names it in the log.
+    pub(super) id: String,
+    method: Method,
+    route: &'static str,
+}
+
+impl About {
+    pub(super) fn of(app: &App, request: &Arrived<'_>) -> Self {
+        let (number, method) = (request.number, Method::of(request.method));
+        Self { number, id: api::request_id(), method, route: app.route_of(request.target) }
+    }
+}
+
 /// Answers to requests that came one after another in one pipe.
 ///
-/// Sending each by itself would wake the gate for each. tiny_http hands a writer out with each request, which may
-/// write once those before it are gone; so the last one writes for all of them.
+/// Sending each by itself would wake the gate for each. So they are gathered, and the writer of the newest message among
+/// theirs writes all of them.
 #[derive(Default)]
 pub(super) struct Answers {
     bytes: Vec<u8>,
-    writer: Option<Box<dyn Write + Send>>,
+    writer: Option<Writer>,
 }
 
 impl fmt::Debug for Answers {
@@ -31,28 +49,53 @@ impl fmt::Debug for Answers {
 }
 
 impl Answers {
-    /// Adds the answer that `answer` returns, or a problem document when it panics: a bug in one handler must not cost
-    /// the others their thread, and no state outlives a request but the store's.
-    pub(super) fn add(&mut self, incoming: tiny_http::Request, id: &str, answer: impl FnOnce() -> Response) {
-        let is_head = *incoming.method() == tiny_http::Method::Head;
-        let start = self.bytes.len();
-        let answered = panic::catch_unwind(AssertUnwindSafe(|| {
-            let response = answer();
-            // What strangers write where a path or a method belongs is none of the log's business.
-            log::debug!(
-                "{id}: {} {} -> {}",
-                method_of(incoming.method()),
-                route_of(incoming.url()),
+    /// What was gathered so far and what follows is sent with this writer, which is the one of a later message.
+    pub(super) fn send_with(&mut self, writer: Writer) {
+        self.writer = Some(writer);
+    }
+
+    /// Adds what `answer` returns, `None` being that a password has to be hashed first; or a problem document when it
+    /// panics: a bug in one handler must not cost the others their thread, and no state outlives a request but the store's.
+    pub(super) fn add(&mut self, about: &About, answer: impl FnOnce() -> Option<Response>) {
+        let About { number, id, method, route } = about;
+        match panic::catch_unwind(AssertUnwindSafe(answer)) {
+            Ok(Some(response)) => {
+                // What strangers write where a path or a method belongs is none of the log's business.
+                log::debug!("{id}: {method} {route} -> {}", response.status);
+                self.add_response(about, &response);
+            }
+            Ok(None) => answer::write_needs_hashing(*number, &mut self.bytes),
+            Err(_) => {
+                log::error!("{id}: the handler of a request panicked");
+                self.add_internal(about);
+            }
+        }
+    }
+
+    fn add_response(&mut self, about: &About, response: &Response) {
+        let About { number, id, method, route } = about;
+        if !response.body.is_empty() && !has_content(response.status) {
+            log::error!(
+                "{id}: {method} {route}: a {} has no content, so its body is left out",
                 response.status
             );
-            write(&response, is_head, &mut self.bytes);
-        }));
-        if answered.is_err() {
-            log::error!("{id}: the handler of a request panicked");
-            self.bytes.truncate(start);
-            write(&Response::problem(&Code::Internal.into(), id), is_head, &mut self.bytes);
         }
-        self.writer = Some(incoming.into_writer());
+        if let Err(unfit) = answer::write(*number, response, *method == Method::Head, &mut self.bytes) {
+            log::error!("{id}: {method} {route}: the answer cannot be sent: {}", unfit.0);
+            self.add_internal(about);
+        }
+    }
+
+    fn add_internal(&mut self, about: &About) {
+        let response = Response::problem(&Code::Internal.into(), &about.id);
+        let written = answer::write(about.number, &response, about.method == Method::Head, &mut self.bytes);
+        written.expect("a refusal of ours has a status and fields that can be sent");
+    }
+
+    /// The rest of a message cannot be read, so that its requests would wait for ever. The gate ends, and the process.
+    pub(super) fn give_up(&mut self) {
+        log::error!("the gate passed on what cannot be read");
+        answer::write_lost(&mut self.bytes);
     }
 
     /// Whether it is time to send them.
@@ -60,71 +103,18 @@ impl Answers {
         self.bytes.len() >= MANY_LEN
     }
 
-    /// Sends what there is.
-    pub(super) fn send(&mut self) {
-        let Some(mut writer) = self.writer.take() else { return };
+    /// Sends what there is of answers; the message has more.
+    pub(super) fn send_some(&mut self) {
+        let Some(writer) = &mut self.writer else { return };
         if let Err(error) = writer.write_all(&self.bytes).and_then(|()| writer.flush()) {
             log::error!("answers did not get to the gate: {error}");
         }
         self.bytes.clear();
     }
-}
 
-/// Writes an answer as HTTP/1.1 has it (RFC 9112 §4); the gate finds its end by its Content-Length.
-fn write(response: &Response, is_head: bool, out: &mut Vec<u8>) {
-    out.reserve(512 + response.body.len());
-    let mut put = |parts: &[&str]| parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
-    let reason = StatusCode(response.status).default_reason_phrase();
-    put(&["HTTP/1.1 ", &response.status.to_string(), " ", reason, "\r\nServer: latchkey\r\n"]);
-    clock::with_http_date(|date| put(&["Date: ", date, "\r\n"]));
-    for (name, value) in &response.fields {
-        // Some values echo what strangers sent: with a line end in it, the rest would be an answer of theirs.
-        assert!(
-            value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()),
-            "a field is one line of ASCII"
-        );
-        put(&[name, ": ", value, "\r\n"]);
-    }
-    // RFC 9110 §8.6: a 204 has no Content-Length.
-    if response.status != 204 {
-        put(&["Content-Length: ", &response.body.len().to_string(), "\r\n"]);
-    }
-    put(&["\r\n"]);
-    if !is_head {
-        out.extend_from_slice(&response.body);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn written(response: &Response, is_head: bool) -> String {
-        let mut out = Vec::new();
-        write(response, is_head, &mut out);
-        let (head, body) = str::from_utf8(&out).unwrap().split_once("\r\n\r\n").unwrap();
-        let undated: Vec<_> = head.lines().filter(|line| !line.starts_with("Date: ")).collect();
-        format!("{}|{body}", undated.join("|"))
-    }
-
-    #[test]
-    fn an_answer_has_its_length_and_to_head_no_body() {
-        let response = Response::text("ok\n");
-        let head = "HTTP/1.1 200 OK|Server: latchkey|Content-Type: text/plain; charset=utf-8|\
-                    X-Content-Type-Options: nosniff|Cache-Control: no-store|Content-Length: 3|";
-        assert_eq!(written(&response, false), format!("{head}ok\n"));
-        assert_eq!(written(&response, true), head);
-    }
-
-    #[test]
-    fn no_content_has_no_length_either() {
-        let head = "HTTP/1.1 204 No Content|Server: latchkey|Cache-Control: no-store|";
-        assert_eq!(written(&Response::no_content(), false), head);
-    }
-
-    #[test]
-    #[should_panic(expected = "one line of ASCII")]
-    fn a_field_cannot_hold_a_second_line() {
-        written(&Response::no_content().with("Vary", "a\r\nSet-Cookie: b"), false);
+    /// Sends what there is, and lets the next message be answered.
+    pub(super) fn send(&mut self) {
+        self.send_some();
+        self.writer = None;
     }
 }

@@ -1,8 +1,8 @@
 //! The edge to tiny_http: one server for each lane, behind the gate, which hands requests to the API and writes the
 //! answers.
 //!
-//! What arrives here has passed the gate: whole, small, valid, in one spelling, one request after another in a pipe.
-//! tiny_http writes the answers of a pipe in the order of its requests.
+//! What arrives here has passed the gate: messages of whole, small, valid requests in one spelling. tiny_http takes each
+//! message for one request, and lets a message be answered only after the one before it.
 
 mod answers;
 
@@ -20,9 +20,10 @@ use std::time::Duration;
 
 use crate::api::{self, App, Committed, Lane, Method, Outcome, Request, Response};
 use crate::clock::Uptime;
-use crate::gate::forward;
-use crate::problem::Code;
-use answers::Answers;
+use crate::gate::forward::{self, Arrived};
+use crate::gate::wiped::Wiped;
+use crate::gate::{answer, message};
+use answers::{About, Answers, Writer};
 
 /// Name of the socket that a lane's server has in the data folder until its pipes are connected.
 const SOCKET_NAME: &str = "lane.sock";
@@ -69,13 +70,12 @@ impl Server {
             spawn("writes", Box::new(move || take_writes(&server, &taker_app, &replies)))?;
             spawn("replies", Box::new(move || reply_in_order(&replier_app, &to_reply)))?;
         } else {
-            let is_quick = lane == Lane::Reads;
             // Answers that leave together have to be of one pipe.
-            assert!(pipes == 1 || !is_quick, "the lane of reads has one pipe");
+            assert!(pipes == 1 || lane == Lane::LogIns, "the lane of reads has one pipe");
             for _ in 0..pipes {
                 let (server, app) = (Arc::clone(&tiny), Arc::clone(app));
-                let name = if is_quick { "reads" } else { "log-ins" };
-                spawn(name, Box::new(move || take_reads(&server, &app, is_quick)))?;
+                let name = if lane == Lane::Reads { "reads" } else { "log-ins" };
+                spawn(name, Box::new(move || take_reads(&server, &app, lane)))?;
             }
         }
         let streams = (0..pipes).map(|_| connect(&path)).collect::<io::Result<_>>()?;
@@ -115,34 +115,75 @@ impl Server {
 fn connect(path: &Path) -> io::Result<mio::net::UnixStream> {
     let mut stream = UnixStream::connect(path)?;
     stream.write_all(&forward::probe())?;
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        answer.extend(byte);
-    }
+    let mut head = [0; answer::FRAME_HEAD_LEN];
+    stream.read_exact(&mut head)?;
+    stream.read_exact(&mut vec![0; answer::len_behind(head)])?;
     stream.set_nonblocking(true)?;
     Ok(mio::net::UnixStream::from_std(stream))
 }
 
-/// Takes requests and answers them; with `is_quick`, those that wait together are answered together.
-fn take_reads(server: &tiny_http::Server, app: &App, is_quick: bool) {
-    let mut answers = Answers::default();
-    let add = |answers: &mut Answers, mut incoming| {
-        let id = api::request_id();
-        let outcome = panic::catch_unwind(AssertUnwindSafe(|| answer(app, &id, &mut incoming)));
-        answers.add(incoming, &id, || unwound(outcome).wait(app));
-    };
+/// Takes messages and answers their requests; in the lane of reads, messages that wait together are answered together.
+fn take_reads(server: &tiny_http::Server, app: &App, lane: Lane) {
+    let (mut answers, mut message) = (Answers::default(), Wiped::default());
     while let Some(incoming) = next(server) {
-        add(&mut answers, incoming);
-        while is_quick
+        answer_all(app, lane, incoming, &mut message, &mut answers);
+        while lane == Lane::Reads
             && !answers.are_many()
             && let Some(incoming) = waiting(server)
         {
-            add(&mut answers, incoming);
+            answer_all(app, lane, incoming, &mut message, &mut answers);
         }
         answers.send();
     }
+}
+
+/// Answers the requests of a message, one after another.
+fn answer_all(
+    app: &App,
+    lane: Lane,
+    incoming: tiny_http::Request,
+    message: &mut Wiped,
+    answers: &mut Answers,
+) {
+    answers.send_with(receive(incoming, message));
+    let read = for_each_request(message, |request| {
+        let about = About::of(app, &request);
+        let is_log_in = lane == Lane::Reads && api::lane_of(request.method, request.target) == Lane::LogIns;
+        answers.add(&about, || {
+            let request = to_api(&request, &about.id);
+            if is_log_in {
+                app.answer_without_hashing(&request)
+            } else {
+                Some(app.answer(&request).wait(app))
+            }
+        });
+        if answers.are_many() {
+            answers.send_some();
+        }
+    });
+    if read.is_none() {
+        answers.give_up();
+    }
+    message.clear();
+}
+
+/// Takes the body of a message into `message`, and the writer of its answers.
+fn receive(mut incoming: tiny_http::Request, message: &mut Wiped) -> Writer {
+    message.resize(incoming.body_length().unwrap_or_default());
+    // In one go: asked for more than tiny_http's reader keeps, it fetches nothing into a buffer of its own.
+    if incoming.as_reader().read_exact(message.as_mut_slice()).is_err() {
+        message.clear();
+    }
+    incoming.into_writer()
+}
+
+/// Calls `handle` with each request of a message; `None` when the message cannot be read to its end.
+fn for_each_request(message: &[u8], mut handle: impl FnMut(Arrived<'_>)) -> Option<()> {
+    let mut frames = &message[message::frames(message)?];
+    while let Some(request) = forward::next(&mut frames).ok()? {
+        handle(request);
+    }
+    Some(())
 }
 
 /// What a handler returned, or its panic again.
@@ -170,42 +211,58 @@ fn waiting(server: &tiny_http::Server) -> Option<tiny_http::Request> {
 
 /// Takes the requests of the writes lane, queues their commands without waiting, and leaves the answers to the replier.
 fn take_writes(server: &tiny_http::Server, app: &App, replies: &Sender<(u64, Reply)>) {
-    let mut number = 0;
-    while let Some(mut incoming) = next(server) {
-        let id = api::request_id();
-        let outcome = panic::catch_unwind(AssertUnwindSafe(|| answer(app, &id, &mut incoming)));
-        let reply_with = {
-            let replies = replies.clone();
-            // The replier outlives the taker.
-            move |made| drop(replies.send((number, Reply { incoming, id, made })))
-        };
-        match outcome {
-            Ok(Outcome::Committing(commit)) => {
-                commit.queue(app, move |committed| reply_with(Made::Committed(committed)));
+    let (mut number, mut message) = (0, Wiped::default());
+    while let Some(incoming) = next(server) {
+        // It goes along with the first answer of the message; the answers before it are then written.
+        let mut writer = Some(receive(incoming, &mut message));
+        let read = for_each_request(&message, |request| {
+            let about = About::of(app, &request);
+            let outcome = panic::catch_unwind(AssertUnwindSafe(|| app.answer(&to_api(&request, &about.id))));
+            let (writer, order) = (writer.take(), number);
+            number += 1;
+            let reply_with = {
+                let replies = replies.clone();
+                // The replier outlives the taker.
+                move |made| drop(replies.send((order, Reply { writer, about: Some(about), made })))
+            };
+            match outcome {
+                Ok(Outcome::Committing(commit)) => {
+                    commit.queue(app, move |committed| reply_with(Made::Committed(committed)));
+                }
+                Ok(Outcome::Answered(response)) => reply_with(Made::Response(Ok(response))),
+                Err(panic) => reply_with(Made::Response(Err(panic))),
             }
-            Ok(Outcome::Answered(response)) => reply_with(Made::Response(Ok(response))),
-            Err(panic) => reply_with(Made::Response(Err(panic))),
+        });
+        if read.is_none() {
+            let lost = Reply { writer: writer.take(), about: None, made: Made::Lost };
+            // The replier outlives the taker.
+            let _ = replies.send((number, lost));
+            number += 1;
         }
-        number += 1;
+        message.clear();
     }
 }
 
-/// A request of the writes lane whose answer can be written.
+/// What is to be answered in the writes lane.
 struct Reply {
-    incoming: tiny_http::Request,
-    id: String,
+    /// The writer of its message, with the first of it.
+    writer: Option<Writer>,
+    /// `None` when the message cannot be read.
+    about: Option<About>,
     made: Made,
 }
 
 enum Made {
     Response(thread::Result<Response>),
     Committed(Committed),
+    /// The rest of a message that cannot be read.
+    Lost,
 }
 
 /// Writes the answers in the order of their requests.
 ///
-/// tiny_http holds back the answer to a request until the one before is written, and with it the thread that wants to
-/// write it: the one replier must never begin with the later one.
+/// tiny_http holds back the answers to a message until the one before is answered, and with them the thread that wants to
+/// write them: the one replier must never begin with the later message.
 fn reply_in_order(app: &App, replies: &Receiver<(u64, Reply)>) {
     let mut next = 0;
     let mut early = BTreeMap::new();
@@ -213,46 +270,34 @@ fn reply_in_order(app: &App, replies: &Receiver<(u64, Reply)>) {
     while let Ok(reply) = replies.recv() {
         // What was committed together is answered together.
         early.extend(iter::once(reply).chain(replies.try_iter()));
-        while let Some(Reply { incoming, id, made }) = early.remove(&next) {
+        while let Some(Reply { writer, about, made }) = early.remove(&next) {
             next += 1;
-            answers.add(incoming, &id, || match made {
-                Made::Response(response) => unwound(response),
-                Made::Committed(committed) => committed.response(app),
-            });
+            if let Some(writer) = writer {
+                answers.send_with(writer);
+            }
+            match about {
+                Some(about) => answers.add(&about, || match made {
+                    Made::Response(response) => Some(unwound(response)),
+                    Made::Committed(committed) => Some(committed.response(app)),
+                    Made::Lost => None,
+                }),
+                None => answers.give_up(),
+            }
         }
-        answers.send();
+        answers.send_some();
     }
 }
 
-fn answer(app: &App, id: &str, incoming: &mut tiny_http::Request) -> Outcome {
-    let mut passed_on = Vec::with_capacity(incoming.body_length().unwrap_or_default());
-    let read = incoming.as_reader().read_to_end(&mut passed_on);
-    let Some(arrived) = read.ok().and_then(|_| forward::read(&passed_on)) else {
-        log::error!("{id}: the gate passed on what cannot be read");
-        return Outcome::Answered(Response::problem(&Code::Internal.into(), id));
-    };
-    let (path, query) = incoming.url().split_once('?').unwrap_or((incoming.url(), ""));
-    app.answer(&Request {
+fn to_api<'a>(arrived: &'a Arrived<'a>, id: &'a str) -> Request<'a> {
+    let (path, query) = arrived.target.split_once('?').unwrap_or((arrived.target, ""));
+    Request {
         id,
-        method: method_of(incoming.method()),
+        method: Method::of(arrived.method),
         path,
         query,
         fields: &arrived.fields,
         body: arrived.body,
         client: arrived.sender.address,
         is_forwarded: arrived.sender.is_forwarded,
-    })
-}
-
-/// The method of a request, among those that paths are for.
-fn method_of(method: &tiny_http::Method) -> Method {
-    match method {
-        tiny_http::Method::Get => Method::Get,
-        tiny_http::Method::Head => Method::Head,
-        tiny_http::Method::Post => Method::Post,
-        tiny_http::Method::Patch => Method::Patch,
-        tiny_http::Method::Delete => Method::Delete,
-        tiny_http::Method::Options => Method::Options,
-        _ => Method::Other,
     }
 }

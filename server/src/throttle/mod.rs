@@ -146,14 +146,14 @@ impl Throttle {
         Ok(Attempt { throttle: self, whose, is_second_chance, is_settled: false })
     }
 
-    /// Whether an attempt would have to wait now, and for how many seconds. Nothing is counted: for whoever wants to refuse
-    /// before a place in a line is taken, the answer may be another when the attempt [begins](Self::begin).
-    pub fn wait_secs(&self, by: By<'_>) -> Option<u64> {
-        let whose = self.whose(by);
-        let table = self.table();
-        match table.ask(&whose, (self.clock)()) {
-            Say::Wait(secs) => Some(secs),
-            Say::Go { .. } | Say::AfterOthers => None,
+    /// Whether an attempt would have to wait, without making one.
+    ///
+    /// # Errors
+    /// The seconds that have to pass.
+    pub fn ask(&self, by: By<'_>) -> Result<(), u64> {
+        match self.table().ask(&self.whose(by), (self.clock)()) {
+            Say::Wait(secs) => Err(secs),
+            Say::Go { .. } | Say::AfterOthers => Ok(()),
         }
     }
 

@@ -95,7 +95,7 @@ impl Table {
         say
     }
 
-    /// What an attempt is told, without making it.
+    /// What is said to an attempt, which is not made by that.
     pub(super) fn ask(&self, whose: &Whose, now: Uptime) -> Say {
         let of_all = self.ask_all(&whose.buckets, now);
         let Some(account) = whose.account else { return of_all };

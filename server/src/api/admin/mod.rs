@@ -10,7 +10,7 @@ pub(super) use sessions::{list as list_sessions, revoke as revoke_session};
 pub(super) use stats::stats;
 pub(super) use users::{
     add as add_user, change as change_user, delete as delete_user, end_sessions as end_sessions_of_user,
-    issue_code as issue_reset_code, list as list_users, show as show_user,
+    issue_code as issue_reset_code, list as list_users, precheck_add as precheck_add_user, show as show_user,
 };
 
 use std::borrow::Cow;

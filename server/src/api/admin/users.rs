@@ -85,6 +85,14 @@ impl TryFrom<String> for RoleName {
     }
 }
 
+/// Refuses a new user who can be refused without hashing a password.
+pub(in super::super) fn precheck_add(app: &App, request: &Request<'_>) -> Result<(), Problem> {
+    administrator(app, request)?;
+    let body: NewUserBody = request.json()?;
+    let _: Name = body.username.parse()?;
+    Ok(())
+}
+
 /// `POST /api/admin/users`: with a password, or with a one-time code by which the user chooses one.
 pub(in super::super) fn add(app: &App, request: &Request<'_>) -> Result<Answer, Problem> {
     #[derive(Serialize)]

@@ -1,5 +1,6 @@
 //! Requests the gate passes and requests it refuses, each by name.
 
+use super::fields::HOST;
 use super::*;
 use crate::site::PublicUrl;
 
@@ -43,7 +44,8 @@ fn a_browsers_refresh_passes_with_what_the_server_reads() {
     let bytes = b"POST /api/auth/refresh HTTP/1.1\r\nHost: auth.example.com\r\nOrigin: https://auth.example.com\r\n\
                   Accept: */*\r\nCookie: theme=dark; __Host-latchkey=TOKEN\r\nContent-Length: 2\r\n\r\n{}GET /";
     let request = complete(bytes);
-    assert_eq!((request.method, request.target, request.body), ("POST", "/api/auth/refresh", &b"{}"[..]));
+    assert_eq!((request.method, &*request.target), ("POST", "/api/auth/refresh"));
+    assert_eq!(request.body.to_vec(), b"{}");
     assert_eq!(request.fields[HOST], Some(&b"auth.example.com"[..]));
     assert_eq!(request.refresh_cookie, Some("TOKEN"));
     assert_eq!(&bytes[request.len..], b"GET /", "what follows is the next request's");
@@ -60,12 +62,10 @@ fn every_prefix_of_a_good_request_needs_more() {
 }
 
 #[test]
-fn one_empty_line_before_a_request_is_forgiven_and_a_second_is_not() {
-    let request = complete(b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(request.len, 29);
-    assert_eq!(parse(b"\r", &cookie()), Parsed::NeedMore { expects_continue: false });
-    assert_eq!(parse(b"\r\n", &cookie()), Parsed::NeedMore { expects_continue: false });
-    assert_malformed("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+fn an_empty_line_is_no_request_line() {
+    // Those between two requests are skipped before.
+    assert_malformed("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_malformed("\r");
     assert_malformed("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
 }
 
@@ -113,10 +113,12 @@ fn the_longest_request_line_passes_and_a_longer_one_is_refused_before_it_ends() 
 fn there_is_exactly_one_host() {
     assert_malformed("GET / HTTP/1.1\r\n\r\n");
     assert_malformed("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n");
-    for bad in ["", "a b", "a,b", "a/b", "user@a", "a\tb", "a\u{e4}"] {
+    for bad in
+        ["", "a b", "a,b", "a/b", "user@a", "a\tb", "a\u{e4}", "h:80x", "[::1", ":80", "a:b:80", "a:65536"]
+    {
         assert_malformed(format!("GET / HTTP/1.1\r\nHost: {bad}\r\n\r\n"));
     }
-    for good in ["a", "127.0.0.1:8080", "[::1]:8080", "auth.example.com"] {
+    for good in ["a", "a:", "127.0.0.1:8080", "[::1]:8080", "auth.example.com"] {
         complete(format!("GET / HTTP/1.1\r\nHost: {good}\r\n\r\n").as_bytes());
     }
     let old = complete(b"GET / HTTP/1.0\r\n\r\n");
@@ -132,10 +134,41 @@ fn the_length_of_the_body_is_told_once_and_in_digits() {
     assert_malformed(with_lines(&["Content-Length: 2", "content-length: 3"]));
     assert_malformed(with_lines(&["Content-Length: 2", "Transfer-Encoding: chunked"]));
     assert_malformed(with_lines(&["Transfer-Encoding: chunked", "Content-Length: 2"]));
-    assert_eq!(refusal(with_lines(&["Transfer-Encoding: chunked"]).as_bytes()), Refusal::NoLength);
-    assert_eq!(refusal(with_lines(&["Transfer-Encoding: identity"]).as_bytes()), Refusal::NoLength);
     let request = [with_lines(&["Content-Length: 0002"]), "{}".to_owned()].concat();
-    assert_eq!(complete(request.as_bytes()).body, b"{}");
+    assert_eq!(complete(request.as_bytes()).body.to_vec(), b"{}");
+}
+
+#[test]
+fn chunked_is_the_only_coding_and_is_there_once() {
+    let with_body = |lines: &[&str]| with_lines(lines) + "2\r\n{}\r\n0\r\n\r\n";
+    for good in ["Transfer-Encoding: chunked", "transfer-encoding:CHUNKED\t"] {
+        let request = with_body(&[good]) + "GET /";
+        let parsed = complete(request.as_bytes());
+        assert_eq!((parsed.body.to_vec(), parsed.len), (b"{}".to_vec(), request.len() - 5), "{good}");
+    }
+    for bad in [
+        &["Transfer-Encoding:"][..],
+        &["Transfer-Encoding: identity"],
+        &["Transfer-Encoding: gzip"],
+        &["Transfer-Encoding: xchunked"],
+        &["Transfer-Encoding: chunked;a=b"],
+        &["Transfer-Encoding: \"chunked\""],
+        &["Transfer-Encoding: chunked,"],
+        &["Transfer-Encoding: chunked, chunked"],
+        &["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+        &["Transfer-Encoding: chunked, gzip"],
+        &["Transfer-Encoding: chunked, gzip, chunked"],
+        &["Transfer-Encoding: chunked", "Transfer-Encoding: identity"],
+    ] {
+        assert_malformed(with_body(bad));
+    }
+    for lines in [
+        &["Transfer-Encoding: gzip, chunked"][..],
+        &["Transfer-Encoding: gzip", "Transfer-Encoding: chunked"],
+    ] {
+        assert_eq!(refusal(with_body(lines).as_bytes()), Refusal::Coding);
+    }
+    assert_malformed("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
 }
 
 #[test]
@@ -163,7 +196,7 @@ fn a_head_at_the_limit_passes_and_one_byte_more_does_not() {
 fn sixty_four_fields_pass_and_one_more_does_not() {
     let fields = |count: usize| vec!["X: y"; count - 1];
     complete(with_lines(&fields(FIELDS_MAX)).as_bytes());
-    assert_eq!(refusal(with_lines(&fields(FIELDS_MAX + 1)).as_bytes()), Refusal::HeadTooLarge);
+    assert_eq!(refusal(with_lines(&fields(FIELDS_MAX + 1)).as_bytes()), Refusal::TooManyFields);
 }
 
 #[test]
@@ -184,10 +217,61 @@ fn a_method_has_to_be_a_short_token() {
 
 #[test]
 fn a_target_is_a_path_of_this_host() {
-    assert_eq!(complete(b"GET http://a/b?c HTTP/1.1\r\nHost: a\r\n\r\n").target, "/b?c");
-    for bad in ["*", "a", "http://b/", "http://a", "ftp://a/", "a:80", "/a#b", "/\u{e4}", "/a\tb", "/a\u{7f}"]
-    {
-        assert_malformed(format!("GET {bad} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let request = |method: &str, target: &str, host: &str| {
+        format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")
+    };
+    for (target, host, expected) in [
+        ("http://a/b?c", "a", "/b?c"),
+        ("HTTP://a/b", "a", "/b"),
+        ("Https://a/b", "a", "/b"),
+        ("http://a", "a", "/"),
+        ("http://a?b", "a", "/?b"),
+        ("http://A.example/", "a.EXAMPLE", "/"),
+        ("http://a:80/", "a", "/"),
+        ("https://a/", "a:443", "/"),
+        ("http://[::1]:8080/b", "[::1]:8080", "/b"),
+        ("http://a//b", "a", "//b"),
+        ("//b", "a", "//b"),
+    ] {
+        assert_eq!(complete(request("GET", target, host).as_bytes()).target, expected, "{target} {host}");
+    }
+    for bad in [
+        "*",
+        "a",
+        "http://b/",
+        "ftp://a/",
+        "a:80",
+        "/a#b",
+        "/\u{e4}",
+        "/a\tb",
+        "/a\u{7f}",
+        "http:///a",
+        "http:a/",
+        "http://",
+        "http://a:81/",
+        "https://a:80/",
+        "http://user@a/",
+        "http://a.b/",
+        "http:/a",
+        "://a/",
+        "http://a:x/",
+        "http://a\\b",
+    ] {
+        assert_malformed(request("GET", bad, "a"));
+    }
+    let old = complete(b"GET HTTP://a/b HTTP/1.0\r\n\r\n");
+    assert_eq!((&*old.target, old.fields[HOST]), ("/b", None));
+    assert_malformed("GET http://user@a/b HTTP/1.0\r\n\r\n");
+}
+
+#[test]
+fn the_server_as_a_whole_is_asked_about_with_options_only() {
+    for target in ["*", "http://a"] {
+        let request = format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(complete(request.as_bytes()).target, "*");
+    }
+    for line in ["GET *", "POST *", "OPTIONS **", "OPTIONS *?a", "options *"] {
+        assert_malformed(format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n"));
     }
 }
 
@@ -250,10 +334,23 @@ fn who_waits_for_100_is_told_to_continue_once_the_head_is_there() {
     assert_eq!(parse(head.as_bytes(), &cookie()), Parsed::NeedMore { expects_continue: true });
     let begun = format!("{head}{{");
     assert_eq!(parse(begun.as_bytes(), &cookie()), Parsed::NeedMore { expects_continue: false });
-    assert_eq!(complete(format!("{head}{{}}").as_bytes()).body, b"{}");
+    assert_eq!(complete(format!("{head}{{}}").as_bytes()).body.to_vec(), b"{}");
+    let in_chunks = with_lines(&["Expect: 100-continue", "Transfer-Encoding: chunked"]);
+    assert_eq!(parse(in_chunks.as_bytes(), &cookie()), Parsed::NeedMore { expects_continue: true });
     let old = head.replace("HTTP/1.1", "HTTP/1.0");
     assert_eq!(parse(old.as_bytes(), &cookie()), Parsed::NeedMore { expects_continue: false });
-    assert_eq!(refusal(with_lines(&["Expect: 200-ok"]).as_bytes()), Refusal::Expectation);
+    complete(
+        (with_lines(&["Expect: 100-continue, 100-continue", "Expect: 100-Continue", "Content-Length: 1"])
+            + "x")
+            .as_bytes(),
+    );
+    for bad in ["200-ok", "100-continue, x", "100-continue;q=1", ""] {
+        assert_eq!(
+            refusal(with_lines(&[&format!("Expect: {bad}")]).as_bytes()),
+            Refusal::Expectation,
+            "{bad}"
+        );
+    }
 }
 
 #[test]
@@ -266,6 +363,9 @@ fn the_connection_stays_unless_the_client_says_otherwise() {
         ("Connection: close, keep-alive", false),
         ("Connection: upgrade", true),
         ("Connection: closed", true),
+        ("Connection: close\r\nConnection: keep-alive", false),
+        ("Connection: keep-alive\r\nConnection: upgrade, close", false),
+        ("Connection: keep-alive\r\nConnection:", true),
     ] {
         assert_eq!(complete(with_lines(&[line]).as_bytes()).keeps_alive, keeps, "{line}");
     }
@@ -273,11 +373,11 @@ fn the_connection_stays_unless_the_client_says_otherwise() {
 }
 
 #[test]
-fn proxies_are_noticed_and_the_nearest_ones_word_is_kept() {
+fn proxies_are_noticed_and_all_that_they_say_of_the_client_is_kept() {
     let forwarded = ["X-Forwarded-For: 1.2.3.4", "x-forwarded-proto: https", "Forwarded: for=1.2.3.4"];
     for line in forwarded.into_iter().chain(["Via: 1.1 proxy", "X-Real-IP: 1.2.3.4"]) {
         assert!(complete(with_lines(&[line]).as_bytes()).is_forwarded, "{line}");
     }
     let two = with_lines(&["X-Forwarded-For: 1.1.1.1", "X-Forwarded-For: 2.2.2.2"]);
-    assert_eq!(complete(two.as_bytes()).forwarded_for, Some(&b"2.2.2.2"[..]));
+    assert_eq!(complete(two.as_bytes()).forwarded_for, [b"1.1.1.1", b"2.2.2.2"]);
 }
