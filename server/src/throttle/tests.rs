@@ -174,6 +174,24 @@ fn as_many_may_be_under_way_as_could_fail_for_free() {
 }
 
 #[test]
+fn whoever_asks_first_is_told_what_an_attempt_is_told_and_nothing_is_counted() {
+    let scene = Scene::new();
+    for _ in 0..100 {
+        assert_eq!(scene.throttle.ask(alice(200)), Ok(()));
+    }
+    scene.exhaust(alice);
+    assert_eq!(scene.throttle.ask(alice(200)), Ok(()), "there are second chances");
+    while let Ok(attempt) = scene.begin(alice(200)) {
+        let _ = attempt.failed();
+    }
+    for _ in 0..100 {
+        assert_eq!(scene.throttle.ask(alice(200)), Err(1));
+    }
+    scene.pass(1000);
+    assert_eq!(scene.throttle.ask(alice(200)), Ok(()));
+}
+
+#[test]
 fn past_the_free_failures_each_wait_earns_one_attempt() {
     let scene = Scene::new();
     scene.exhaust(alice);
