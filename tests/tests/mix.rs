@@ -156,8 +156,8 @@ impl Client<'_> {
                 Expected::None(expected) => status == *expected && body.is_empty(),
                 Expected::Body(..) => false,
             };
-            // The one refusal that everybody has to expect here: the door is narrow.
-            if status == 503 && body.contains("too many connections") {
+            // The one refusal that everybody has to expect here, whatever they ask: the door is narrow.
+            if status == 503 && (is_head || body.contains("too many connections")) {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
             let body: String = body.chars().take(200).collect();

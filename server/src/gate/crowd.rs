@@ -11,7 +11,7 @@ use super::client::{Client, Phase};
 use super::lane::Ticket;
 use crate::clock::Uptime;
 
-/// A network with more than this part of all connections beyond its share loses some even while they are answered.
+/// More than this part of all connections are many: of a network, beyond its share, or of those that have just come.
 const CROWD_SHARE: usize = 16;
 
 /// The share of one network is this part of all connections: enough for an office, or for a browser with many tabs.
@@ -39,30 +39,37 @@ pub(super) enum Room {
     None,
 }
 
-/// What a connection has shown of its use; the first of these goes first.
+/// Whose connection it is; those of the first go first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Use {
+enum Standing {
     /// All is said.
     Over,
-    /// It has never sent anything.
-    Silent,
-    /// It has sent a part of its first request.
-    Begun,
-    /// It has sent a whole request before, and nothing of the next one.
+    /// One of many that have never sent a whole request.
+    Newcomer,
+    /// One of a network that has far too many. What it does there counts little: a few addresses full of clients that keep
+    /// the lanes busy, or take no answers, would keep everybody else out.
+    Crowd,
+    /// Any other.
+    Guest,
+}
+
+/// What a connection is doing; the first of these goes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Use {
+    /// Nothing of a request has come.
     Idle,
-    /// It has sent a whole request before, and a part of the next one.
+    /// It sends a request.
     Receiving,
-    /// It takes an answer. Who does not goes late, but goes: a few addresses full of such clients would keep everybody
-    /// else out.
+    /// It takes an answer, or has just come and gets its chance, as one of a few.
     Sending,
-    /// It waits for its answer, one of a network that has far too many such.
+    /// It waits for its answer.
     Waiting,
 }
 
 /// Who goes first: the least one.
-type Order = (Use, IsProxy, Reverse<usize>, Uptime, usize);
+type Order = (Standing, Use, IsProxy, Reverse<usize>, Uptime, usize);
 
-/// A proxy speaks for many, so it goes after others of the same use.
+/// A proxy speaks for many, so it goes after others of the same standing and use.
 type IsProxy = bool;
 
 impl Crowd {
@@ -110,8 +117,8 @@ impl Crowd {
         self.first_to_go(|_| true)
     }
 
-    /// Who goes first: by what the connection was used for, then by how many its network has too many, then by age. So
-    /// a thousand silent connections of a thousand addresses make room for one another, not an office with ten in use.
+    /// Who goes first: by standing, then by use, then by how many its network has too many, then by age. So a thousand
+    /// silent connections of a thousand addresses make room for one another, not an office with ten in use.
     fn first_to_go(&self, is_eligible: impl Fn(&Client) -> bool) -> Option<usize> {
         let newcomers = self.clients.iter().filter(|(_, client)| !client.has_sent_a_request()).count();
         let are_newcomers_many = newcomers > self.len_max / CROWD_SHARE;
@@ -120,20 +127,25 @@ impl Crowd {
         order.min().map(|(.., place)| place)
     }
 
+    /// `None` when it stays in any case: a lane works for it, and its network is no crowd.
     fn order(&self, place: usize, client: &Client, are_newcomers_many: bool) -> Option<Order> {
         let excess = self.excess(client);
-        let is_newcomer = are_newcomers_many && !client.is_proxy && !client.has_sent_a_request();
+        let is_newcomer = !client.is_proxy && !client.has_sent_a_request();
+        let standing = match client.phase {
+            Phase::Lingering => Standing::Over,
+            _ if is_newcomer && are_newcomers_many => Standing::Newcomer,
+            _ if excess > self.len_max / CROWD_SHARE => Standing::Crowd,
+            Phase::Waiting => return None,
+            _ => Standing::Guest,
+        };
         let used = match client.phase {
-            Phase::Lingering => Use::Over,
-            Phase::Idle if is_newcomer => Use::Silent,
-            Phase::Receiving if is_newcomer => Use::Begun,
+            _ if is_newcomer && standing == Standing::Guest => Use::Sending,
             Phase::Idle => Use::Idle,
             Phase::Receiving => Use::Receiving,
-            Phase::Sending => Use::Sending,
-            Phase::Waiting if excess > self.len_max / CROWD_SHARE => Use::Waiting,
-            Phase::Waiting => return None,
+            Phase::Sending | Phase::Lingering => Use::Sending,
+            Phase::Waiting => Use::Waiting,
         };
-        Some((used, client.is_proxy, Reverse(excess), client.since, place))
+        Some((standing, used, client.is_proxy, Reverse(excess), client.since, place))
     }
 
     /// How many connections too many come from where this one does.

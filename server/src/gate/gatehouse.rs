@@ -194,8 +194,12 @@ impl Gatehouse {
                 Ticket { number: self.last_number, place, serial: client.serial, sender: sender.address };
             let write = |out: &mut Wiped| forward::write(&request, ticket.number, sender, &self.cookie, out);
             let lane = api::lane_of(request.method, &request.target);
+            let is_log_in = lane == api::Lane::LogIns;
+            if is_log_in && !self.lanes[lane as usize].has_room_for(sender.address) {
+                return self.refuse(place, &Problem::new(Code::Busy, TOO_MANY_LOG_INS));
+            }
             // What can be refused without hashing a password is refused by the reads, and stands in no line.
-            let held = (lane == api::Lane::LogIns).then(|| write.keep());
+            let held = is_log_in.then(|| write.keep());
             let taken = match &held {
                 Some(held) => {
                     self.lanes[api::Lane::Reads as usize].take_on(ticket, Content::Secret, true, held)

@@ -156,6 +156,13 @@ impl Lane {
         displaced.map_or(Taken::Yes, Taken::InPlaceOf)
     }
 
+    /// Whether a request of this sender would be taken on now.
+    pub(super) fn has_room_for(&self, sender: IpAddr) -> bool {
+        self.pipes.iter().any(|pipe| pipe.pending.len() < self.capacity.per_pipe)
+            || self.line.len() < self.capacity.waiting
+            || self.line.can_displace_for(sender)
+    }
+
     /// Goes on with a pipe that can be written to again.
     pub(super) fn became_writable(&mut self, pipe: usize, registry: &Registry) -> io::Result<()> {
         let pipe = &mut self.pipes[pipe];

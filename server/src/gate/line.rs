@@ -50,8 +50,23 @@ impl Line {
     }
 
     /// Takes out the newest request of the network that has most in line, if it has more than the network of `newcomer`
-    /// would have. The /48 counts first, so that whoever has one does not get a place for each /64 in it.
+    /// would have.
     pub(super) fn displace_for(&mut self, newcomer: IpAddr) -> Option<Ticket> {
+        let at = self.richer_than(newcomer)?;
+        let (ticket, ..) = self.turns[at].1.pop_back()?;
+        self.turns.retain(|(_, requests)| !requests.is_empty());
+        self.len -= 1;
+        Some(ticket)
+    }
+
+    /// Whether some network would make room.
+    pub(super) fn can_displace_for(&self, newcomer: IpAddr) -> bool {
+        self.richer_than(newcomer).is_some()
+    }
+
+    /// The turn of the network that has most in line, if it has more than the network of `newcomer` would have. The /48
+    /// counts first, so that whoever has one does not get a place for each /64 in it.
+    fn richer_than(&self, newcomer: IpAddr) -> Option<usize> {
         let weight = |network: &IpAddr| (self.len_of_wide(*network), self.len_of(*network));
         let networks = self.turns.iter().enumerate().map(|(at, (network, _))| (weight(network), Reverse(at)));
         let ((wide_len, len), Reverse(at)) = networks.max()?;
@@ -61,13 +76,7 @@ impl Line {
         } else {
             wide_len > self.len_of_wide(newcomer) + 1
         };
-        if !has_more {
-            return None;
-        }
-        let (ticket, ..) = self.turns[at].1.pop_back()?;
-        self.turns.retain(|(_, requests)| !requests.is_empty());
-        self.len -= 1;
-        Some(ticket)
+        has_more.then_some(at)
     }
 
     fn len_of(&self, sender: IpAddr) -> usize {

@@ -124,6 +124,9 @@ fn connect(path: &Path) -> io::Result<mio::net::UnixStream> {
 
 /// Takes messages and answers their requests; in the lane of reads, messages that wait together are answered together.
 fn take_reads(server: &tiny_http::Server, app: &App, lane: Lane) {
+    if lane == Lane::LogIns {
+        give_way();
+    }
     let (mut answers, mut message) = (Answers::default(), Wiped::default());
     while let Some(incoming) = next(server) {
         answer_all(app, lane, incoming, &mut message, &mut answers);
@@ -134,6 +137,19 @@ fn take_reads(server: &tiny_http::Server, app: &App, lane: Lane) {
             answer_all(app, lane, incoming, &mut message, &mut answers);
         }
         answers.send();
+    }
+}
+
+/// How much less urgent hashing passwords is than all else, as a nice value.
+#[cfg(target_os = "linux")]
+const LOG_IN_NICE: i32 = 5;
+
+/// Lets other threads go first where processors are few: a flood of log-ins would take them from everybody else. On Linux
+/// a nice value is one thread's; elsewhere it is the process's, and stays as it is.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(LOG_IN_NICE) {
+        log::debug!("hashing passwords is as urgent as all else: {error}");
     }
 }
 

@@ -39,6 +39,21 @@ impl Door {
         self.crowd.get_mut(place).unwrap().phase = phase;
     }
 
+    fn is_newcomer(&mut self, place: usize) -> bool {
+        !self.crowd.get_mut(place).unwrap().has_sent_a_request()
+    }
+
+    /// Those that came from address 200 have sent a request and wait for its answer.
+    fn settle(&mut self) {
+        for place in self.crowd.places() {
+            let client = self.crowd.get_mut(place).unwrap();
+            if client.peer == IpAddr::from(address(200)) && !client.has_sent_a_request() {
+                client.has_sent_one();
+                client.phase = Phase::Waiting;
+            }
+        }
+    }
+
     /// Lets one more in as the gate does: in place of another when it is full. Returns whose place it took.
     fn squeeze_in(&mut self, from: impl Into<IpAddr>) -> Option<usize> {
         let from = from.into();
@@ -165,4 +180,21 @@ fn who_has_gone_counts_no_more_and_its_ticket_is_nobody_elses() {
     assert_eq!(door.crowd.room_for(address(1).into(), false), Room::Free);
     assert_eq!(door.admit(address(2)), place);
     assert!(door.crowd.of(ticket).is_none());
+}
+
+#[test]
+fn whoever_has_just_come_is_not_sent_away_for_a_few_addresses_that_keep_the_lanes_busy() {
+    let mut door = Door::new(64);
+    for number in 0..64 {
+        let place = door.admit_used(address(number / 16));
+        door.is_in(place, if number % 2 == 0 { Phase::Waiting } else { Phase::Sending });
+    }
+    door.squeeze_in([192, 0, 2, 1]);
+    let newcomers: Vec<_> =
+        door.crowd.places().into_iter().filter(|place| door.is_newcomer(*place)).collect();
+    for _ in 0..30 {
+        let victim = door.squeeze_in(address(200)).unwrap();
+        assert!(!newcomers.contains(&victim));
+        door.settle();
+    }
 }

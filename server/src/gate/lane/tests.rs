@@ -123,7 +123,9 @@ fn in_a_full_line_the_network_with_most_makes_room_with_its_newest() {
     for number in 1..=3 {
         take_on(&mut lane, number);
     }
+    assert!(lane.has_room_for([192, 0, 2, 2].into()) && !lane.has_room_for([192, 0, 2, 1].into()));
     assert_eq!(take_on_from(&mut lane, 4, 2), Taken::InPlaceOf(ticket(3, 1)));
+    assert!(!lane.has_room_for([192, 0, 2, 3].into()));
     assert_eq!(take_on_from(&mut lane, 5, 3), Taken::No, "all have one, and who was there first stays");
 }
 
