@@ -288,8 +288,8 @@ export class Session {
     const number = ++this.#number;
     this.#access = { token: grant.access_token, number, deadline: sent + grant.expires_in * 1000 };
     this.#handle = grant.session;
-    this.#watch({ kind: "token", exchange, expiresInSecs: grant.expires_in, rotated: grant.rotated });
     this.#become(grant.user, isElsewhere);
+    this.#watch({ kind: "token", exchange, expiresInSecs: grant.expires_in, rotated: grant.rotated });
     return grant.user;
   }
 
