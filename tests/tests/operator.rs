@@ -266,6 +266,8 @@ fn the_log_says_where_refused_requests_came_from_and_fail2ban_reads_it() {
         let evil =
             Request::login("alice", PASSWORD).field("Origin", "https://evil.example").from(loopback(1, 9));
         assert_eq!(server.send(evil).status, 403);
+        let nowhere = Request::get("/").field("Host", "a b").from(loopback(1, 10));
+        assert_eq!(server.send(nowhere).status, 400);
         let log = server.log();
         for line in [
             "log-in refused, from 127.1.0.0",
@@ -273,6 +275,7 @@ fn the_log_says_where_refused_requests_came_from_and_fail2ban_reads_it() {
             "one-time code refused, from 127.1.0.7",
             "wrong current password, from 127.1.0.8",
             "a page of https://evil.example refused, from 127.1.0.9",
+            "refused at the gate: bad_request, from 127.1.0.10",
         ] {
             assert!(log.contains(line), "{line:?} is missing in {log}");
         }

@@ -18,6 +18,7 @@ use super::message::Content;
 use super::parse::{self, Parsed, Refusal};
 use super::proxies::TrustedProxies;
 use super::refusal;
+use super::told::Told;
 use super::wiped::Wiped;
 use crate::api;
 use crate::clock::Uptime;
@@ -59,6 +60,7 @@ pub(super) struct Gatehouse {
     pub(super) listed_origins: Vec<String>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) notices: Arc<Notices>,
+    pub(super) told: Told,
     pub(super) scratch: Box<[u8]>,
     /// The number of the newest ticket.
     pub(super) last_number: u64,
@@ -239,7 +241,7 @@ impl Gatehouse {
     fn refuse(&mut self, place: usize, problem: &Problem) {
         let Some(client) = self.crowd.get_mut(place) else { return };
         let id = api::request_id();
-        log::debug!("{id}: refused at the gate: {}", problem.code.as_str());
+        self.told.tell(&id, problem.code, client.peer, self.now);
         self.metrics.count(Count::Refused);
         let refusal = refusal::write(problem, &id, client.glimpse(), &self.listed_origins);
         if client.refuse(&refusal, self.now).is_err() {

@@ -20,6 +20,7 @@ pub mod parse;
 mod proxies;
 mod refusal;
 pub mod response;
+mod told;
 pub mod wiped;
 
 use std::io;
@@ -40,6 +41,7 @@ use crowd::Crowd;
 use gatehouse::{Gatehouse, WAKER};
 use lane::{Capacity, Lane};
 pub use proxies::TrustedProxies;
+use told::Told;
 
 /// How long a stop waits for handlers that are still at work, once it has waited for clients; with what closing the store
 /// takes, five seconds in all.
@@ -130,6 +132,7 @@ impl Gate {
             listed_origins: app.allowed_origins.clone(),
             metrics: Arc::clone(&app.metrics),
             notices: Arc::clone(&app.notices),
+            told: Told::default(),
             scratch: vec![0; SCRATCH_LEN].into(),
             last_number: forward::PROBE_NUMBER,
             now: Uptime::now(),
