@@ -175,3 +175,30 @@ fn help_names_every_command_and_exit_status() {
         assert!(run.output.contains(word), "{word} is missing in {}", run.output);
     }
 }
+
+#[test]
+fn the_password_is_a_line_whoever_keeps_the_pipe_open() {
+    use std::io::Write;
+    use std::process::Stdio;
+
+    let server = server();
+    let client = Client::new(CLIENT);
+    let arguments = ["login", &server.url(), "--user", "alice", "--password-stdin"];
+    let mut command = client.command(&arguments);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(format!("{PASSWORD}\r\n").as_bytes()).unwrap();
+    let status = child.wait().unwrap();
+    drop(pipe);
+    assert!(status.success(), "it waited for more, or took more than the line");
+}
+
+#[test]
+fn no_help_shows_a_password_on_a_command_line() {
+    let client = Client::new(CLIENT);
+    for command in [&["--help"][..], &["post", "--help"], &["login", "--help"]] {
+        let help = client.run(command).output.to_lowercase();
+        assert!(!help.contains("\"current\"") && !help.contains("\"new\""), "{help}");
+    }
+}

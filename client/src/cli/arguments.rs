@@ -19,7 +19,7 @@ read.
 Examples:
   latchkey-client login http://127.0.0.1:8080 --user alice
   latchkey-client get /api/me
-  latchkey-client post /api/auth/password --data '{\"current\": \"...\", \"new\": \"...\"}'
+  latchkey-client post /items --data '{\"name\": \"pump\"}'
   curl -H \"Authorization: Bearer $(latchkey-client token)\" http://127.0.0.1:8080/api/me
 
 Exit status: 0 done, 1 refused or another error, 2 wrong usage, 3 not signed in, 4 offline or asked to wait; the session \

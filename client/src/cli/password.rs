@@ -1,7 +1,7 @@
 //! Where the password comes from: the terminal or standard input, never an argument, which every process
 //! could read.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use zeroize::Zeroizing;
 
@@ -20,14 +20,20 @@ pub(super) fn from_terminal(user: &str, server: &str) -> Result<Zeroizing<String
 /// The first line of standard input, without its end.
 pub(super) fn from_stdin() -> Result<Zeroizing<String>, Trouble> {
     // Room for all of it from the start, so that no copy is left behind by growing.
-    let mut input = Zeroizing::new(String::with_capacity(LINE_LEN_MAX + 1));
-    let read = io::stdin().lock().take(LINE_LEN_MAX as u64 + 1).read_to_string(&mut input);
+    let mut line = Zeroizing::new(String::with_capacity(LINE_LEN_MAX + 1));
+    // No further than the end of the line: whoever types, or keeps the pipe open, has said all there is to say.
+    let read = io::stdin().lock().take(LINE_LEN_MAX as u64 + 1).read_line(&mut line);
     match read {
         Err(error) => Err(Trouble::new(format!("cannot read the password from standard input: {error}"))),
         Ok(0) => Err(Trouble::new("no password on standard input".into())),
         Ok(len) if len > LINE_LEN_MAX => {
             Err(Trouble::new("what is on standard input is no password: too long".into()))
         }
-        Ok(_) => Ok(Zeroizing::new(input.lines().next().unwrap_or_default().to_owned())),
+        Ok(_) => {
+            while line.ends_with(['\n', '\r']) {
+                line.pop();
+            }
+            Ok(line)
+        }
     }
 }

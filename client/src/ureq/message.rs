@@ -12,6 +12,9 @@ use crate::ureq::Response;
 /// thousands.
 const ACCESS_TOKEN_LEN_MAX: usize = 4096;
 
+/// Longer names and handles are not ours, and a record of them might be too long to be read back.
+const WORD_LEN_MAX: usize = 64;
+
 /// Room for the longest body sent: a password of 256 bytes, each of them escaped, and a name.
 const BODY_LEN_MAX: usize = 4096;
 
@@ -55,8 +58,9 @@ impl Tokens {
         let fits_a_header = (1..=ACCESS_TOKEN_LEN_MAX).contains(&access_token.len())
             && access_token.bytes().all(|byte| byte.is_ascii_graphic());
         // Both are printed on terminals.
-        let is_printable = !body.user.name.chars().chain(body.session.chars()).any(char::is_control);
-        (is_bearer && fits_a_header && is_printable).then_some(())?;
+        let is_printable = |word: &str| word.len() <= WORD_LEN_MAX && !word.chars().any(char::is_control);
+        let are_printable = is_printable(&body.user.name) && is_printable(&body.session);
+        (is_bearer && fits_a_header && are_printable).then_some(())?;
         Some(Self {
             access_token,
             expires_in_secs: body.expires_in,
@@ -139,6 +143,14 @@ mod tests {
         ] {
             assert!(Tokens::read(&response(200, &good().replacen(from, to, 1))).is_none(), "{from} → {to}");
         }
+    }
+
+    #[test]
+    fn a_name_that_a_record_could_not_hold_is_not_the_servers() {
+        let named = |name: &str| Tokens::read(&response(200, &good().replace("\"ada\"", name))).is_some();
+        assert!(named(&format!("\"{}\"", "\\\"".repeat(64))));
+        assert!(!named(&format!("\"{}\"", "\\\"".repeat(65))));
+        assert!(!named(&format!("\"{}\"", "\\\"".repeat(8_078))));
     }
 
     #[test]
