@@ -150,6 +150,11 @@ impl KeyRing {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Keeps everybody from changing the keys for as long as the guard lives.
+    pub fn hold(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The key file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -223,7 +228,7 @@ impl KeyRing {
         &self,
         change: impl FnOnce(&mut Vec<Master>) -> Result<T, Reason>,
     ) -> Result<(T, Pending<'_>), KeyFileError> {
-        let alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = self.hold();
         let mut masters = read_masters(&self.path)?;
         if Keys::derive(&masters).fingerprints() != self.current().fingerprints() {
             return Err(self.failed(Reason::Another));

@@ -131,21 +131,40 @@ fn first_broken<'k>(
     if !writes.is_sealed(key_of)? {
         return Ok(Some(Broken::Whole(Doubt::Lost)));
     }
+    match first_broken_entry(writes, key_of)? {
+        None => Ok(writes.is_lost()?.then_some(Broken::Whole(Doubt::Lost))),
+        broken => Ok(broken),
+    }
+}
+
+fn first_broken_entry<'k>(
+    writes: &Writes<'_>,
+    key_of: &dyn Fn(u8) -> Option<&'k AuditKey>,
+) -> Result<Option<Broken>, StoreError> {
     for log in [Log::Main, Log::Refusals] {
         if let Some(number) = writes.first_broken_entry(log, key_of)? {
             return Ok(Some(Broken::Entry(log, number)));
         }
     }
-    Ok(writes.is_lost()?.then_some(Broken::Whole(Doubt::Lost)))
+    Ok(None)
 }
 
-fn what_is_wrong_with_a_backup(writes: &Writes<'_>, keys: &Keys) -> Result<Option<Broken>, StoreError> {
+fn what_is_wrong_with_a_backup(writes: &mut Writes<'_>, keys: &Keys) -> Result<Option<Broken>, StoreError> {
     let known = writes.key_fingerprints()?;
     // A key of the same id that is another says nothing of the logs.
     let is_the_same = |kid: u8| keys.fingerprint(kid).is_some_and(|fingerprint| known.contains(&fingerprint));
     let key_of = |kid| keys.audit(kid).filter(|_| is_the_same(kid));
     let all_are_there = known.iter().all(|[kid, ..]| is_the_same(*kid));
-    let broken = what_is_wrong(writes, &key_of)?;
+    let broken = if writes.has_seal()? {
+        what_is_wrong(writes, &key_of)?
+    } else {
+        // Of an earlier version, or with its seal removed; sealing it tells the two apart.
+        writes.begin_logs(keys.signing_audit_key(), key_of, false)?;
+        match writes.is_lost()? {
+            true => Some(Broken::Whole(Doubt::Lost)),
+            false => first_broken_entry(writes, &key_of)?,
+        }
+    };
     Ok(broken.map(|broken| if all_are_there { broken } else { Broken::KeyGone }))
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use latchkey_tests::http::Request;
-use latchkey_tests::server::{PASSWORD, Server, Setup, assert_fails, finish};
+use latchkey_tests::server::{PASSWORD, Server, Setup, assert_fails, finish, printed};
 use redb::ReadableDatabase;
 use serde_json::json;
 
@@ -293,6 +293,37 @@ fn a_store_of_schema_2_keeps_sessions_and_audit_log_and_is_refused_by_what_wrote
         let transaction = database.begin_read().unwrap();
         let table = transaction.open_table(meta).unwrap();
         assert_eq!(table.get("schema").unwrap().unwrap().value(), 3_u32.to_be_bytes());
+    }
+}
+
+#[test]
+fn a_backup_of_schema_2_keeps_its_audit_log_and_tells_when_it_was_tampered_with() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/tests/fixtures/schema-2");
+    for (has_keys, is_tampered_with) in [(true, false), (true, true), (false, false)] {
+        let server = Setup::new(SERVER).stopped();
+        fs::create_dir(server.data()).unwrap();
+        fs::set_permissions(server.data(), Permissions::from_mode(0o700)).unwrap();
+        fs::copy(fixture.join("latchkey.redb"), server.folder().join("copy.redb")).unwrap();
+        if has_keys {
+            fs::copy(fixture.join("keys"), server.data().join("keys")).unwrap();
+            fs::set_permissions(server.data().join("keys"), Permissions::from_mode(0o600)).unwrap();
+        }
+        if is_tampered_with {
+            let meta: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+            let database = redb::Database::open(server.folder().join("copy.redb")).unwrap();
+            let transaction = database.begin_write().unwrap();
+            transaction.open_table(meta).unwrap().remove("audit_head").unwrap();
+            transaction.commit().unwrap();
+        }
+        let more = if has_keys { &[][..] } else { &["--new-key"] };
+        let told = printed(&server.run(&[&["restore", "copy.redb"][..], more].concat()));
+        assert_eq!(told.contains("not verified"), !has_keys || is_tampered_with, "{told}");
+        let verified = printed(&server.run(&["audit", "verify"]));
+        assert_eq!(verified.contains("unverified"), !has_keys || is_tampered_with, "{verified}");
+        let tail = printed(&server.run(&["audit", "tail"]));
+        for event in ["user_added, user alice", "key_rotated", "restored"] {
+            assert!(tail.contains(event), "{tail}");
+        }
     }
 }
 

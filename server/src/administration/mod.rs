@@ -359,6 +359,8 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
         },
         Command::Restore { path, keep_sessions } => {
             let backup = Replacement::of_backup(&path, store.path(), progress)?;
+            // A key that leaves meanwhile would be one that the restored store knows and nobody has.
+            let _unchanged = office.keys.hold();
             let keys = office.keys.current();
             let terms = restore::Terms { keys: &keys, key_file: office.keys.path(), clock, keep_sessions };
             Ok(Answer::Restored(restore::restore(Place::Store(store), backup, terms)?))

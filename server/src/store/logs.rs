@@ -227,6 +227,11 @@ where
         self.entry(log, number).ok().flatten().filter(|(entry, _)| entry.number == number)
     }
 
+    /// Whether the logs were sealed ever, by whatever key.
+    pub fn has_seal(&self) -> Result<bool, StoreError> {
+        Ok(self.seal()?.is_some())
+    }
+
     /// Whether what was sealed before was found missing or changed when the store was opened.
     pub fn is_lost(&self) -> Result<bool, StoreError> {
         Ok(self.seal()?.is_some_and(|seal| seal.is_lost))
