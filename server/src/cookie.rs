@@ -113,6 +113,16 @@ mod tests {
         assert_eq!(find(&["a=1", "x__Host-latchkey=no"]), Ok(None));
     }
 
+    /// Werkzeug read a name from the value of a cookie without one (CVE-2023-23934), and Rack decoded names
+    /// (CVE-2020-8184), so that neighbours could plant a cookie whose prefix browsers guard.
+    #[test]
+    fn a_cookie_without_a_name_or_with_an_encoded_one_is_not_ours() {
+        assert_eq!(find(&["=__Host-latchkey=planted; __Host-latchkey=ours"]), Ok(Some("ours")));
+        let planted =
+            ["%5F_Host-latchkey=a", "\"__Host-latchkey\"=b", "__Host-latchkey", "$__Host-latchkey=c"];
+        assert_eq!(find(&planted), Ok(None));
+    }
+
     #[test]
     fn what_is_sent_is_what_is_found() {
         assert_eq!(https().sent("TOKEN"), "__Host-latchkey=TOKEN");

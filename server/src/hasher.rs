@@ -222,6 +222,17 @@ mod tests {
         assert_eq!(hasher.verify(&password("correct horse"), None), Ok(false));
     }
 
+    /// bcrypt reads 72 bytes, and Spring Security let in whoever knew those (CVE-2025-22228).
+    #[test]
+    fn a_password_counts_to_its_last_byte() {
+        let hasher = Hasher::new(1, Profile::LowMemory);
+        let long = |last: &str| password(&("a".repeat(255) + last));
+        let hash = hasher.hash(&long("b")).unwrap();
+        assert_eq!(hasher.verify(&long("b"), Some(&hash)), Ok(true));
+        assert_eq!(hasher.verify(&long("c"), Some(&hash)), Ok(false));
+        assert_eq!(hasher.verify(&long(""), Some(&hash)), Ok(false));
+    }
+
     #[test]
     fn a_hash_of_another_profile_still_verifies() {
         let hash = Hasher::new(1, Profile::Standard).hash(&password("correct horse")).unwrap();

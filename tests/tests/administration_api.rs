@@ -150,6 +150,11 @@ fn users_are_listed_by_name_searched_and_paged() {
     office.server.add_user("Zoë");
     assert_eq!(names(&office.get("/api/admin/users?search=zoe%CC%88")), ["Zoë"], "composed or not");
     assert_eq!(names(&office.get("/api/admin/users?search=nobody")), [""; 0]);
+    assert_eq!(
+        names(&office.get("/api/admin/users?search=$argon2id")),
+        [""; 0],
+        "by name and by nothing else"
+    );
     assert_eq!(names(&office.get("/api/admin/users")).len(), 10);
 
     for query in ["limit=0", "limit=101", "limit=+5", "limit=x", "order=name", "search=a&search=b"] {

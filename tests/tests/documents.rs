@@ -145,20 +145,53 @@ fn the_tests_that_documents_name_exist() {
     }
     let tests: HashSet<_> = code.split("#[test]\n").skip(1).filter_map(first_function).collect();
     let is_target = |name: &str| root.join(format!("fuzz/fuzz_targets/{name}.rs")).exists();
-    for (name, fewest) in [("tests/asvs.md", 150), ("SECURITY.md", 40)] {
+    // How many rows of each name a test at least.
+    for (name, fewest) in [("tests/asvs.md", 80), ("SECURITY.md", 35), ("tests/peers-cves.md", 30)] {
         let document = document(name);
-        let rows = document.lines().filter(|line| line.starts_with("| "));
-        // What shows it is in the last column. Paths are not names.
-        let shown_by = rows.filter_map(|row| row.trim_end_matches([' ', '|']).rsplit(" | ").next());
-        let names: Vec<_> = shown_by
-            .flat_map(|cell| cell.split('`').skip(1).step_by(2))
-            .filter(|word| word.contains('_') && !word.contains(['/', '.', ' ']))
-            .collect();
-        assert!(names.len() >= fewest, "{name} names {} tests", names.len());
-        for test in names {
+        let named: Vec<_> = rows(&document).map(tests_of).filter(|tests| !tests.is_empty()).collect();
+        assert!(named.len() >= fewest, "{} rows of {name} name a test", named.len());
+        for test in named.concat() {
             assert!(tests.contains(test) || is_target(test), "{name}: {test}");
         }
     }
+}
+
+#[test]
+fn every_advisory_is_listed_once_and_is_excluded_by_a_test_or_a_reason() {
+    let document = document("tests/peers-cves.md");
+    let (applies, impossible) = document.split_once("\n## What cannot happen here\n").unwrap();
+    for row in rows(applies).filter(|row| is_advisory(row)) {
+        assert!(!tests_of(row).is_empty(), "no test excludes {row}");
+    }
+    for row in rows(impossible).filter(|row| is_advisory(row)) {
+        assert!(row.split('|').nth(4).is_some_and(|why| !why.trim().is_empty()), "no reason excludes {row}");
+    }
+    let advisories = rows(&document).filter(|row| is_advisory(row)).flat_map(|row| {
+        let identifiers = row.split('|').nth(1).unwrap();
+        identifiers.split(',').map(str::trim)
+    });
+    let mut known = HashSet::new();
+    for advisory in advisories {
+        assert!(is_advisory(&format!("| {advisory} |")), "{advisory}");
+        assert!(known.insert(advisory), "{advisory} is listed twice");
+    }
+}
+
+/// Whether a row begins with the identifier of a published vulnerability.
+fn is_advisory(row: &str) -> bool {
+    ["CVE-", "GHSA-", "RUSTSEC-"].iter().any(|kind| row.starts_with(&format!("| {kind}")))
+}
+
+/// The rows of a document's tables.
+fn rows(document: &str) -> impl Iterator<Item = &str> {
+    document.lines().filter(|line| line.starts_with("| "))
+}
+
+/// The tests that a row names: what shows it is in its last column. Paths are not names.
+fn tests_of(row: &str) -> Vec<&str> {
+    let shown_by = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap_or_default();
+    let words = shown_by.split('`').skip(1).step_by(2);
+    words.filter(|word| word.contains('_') && !word.contains(['/', '.', ' '])).collect()
 }
 
 /// The name of the function that this code, which follows an attribute, begins with, perhaps after other attributes.

@@ -212,7 +212,13 @@ fn reset_links_lead_to_the_public_url() {
     server.add_admin("root");
     let root = latchkey_tests::server::Tokens::from(&server.try_login("root", PASSWORD));
     let post = |path: &str, body: &str| {
-        let request = Request::post(path).bearer(&root.access).field("Host", "localhost:9999");
+        // ZITADEL believed such fields (CVE-2025-64101, GHSA-93m4-mfpg-c3xf).
+        let request = Request::post(path)
+            .bearer(&root.access)
+            .field("Host", "localhost:9999")
+            .field("X-Forwarded-Host", "evil.example")
+            .field("X-Forwarded-Proto", "http")
+            .field("Forwarded", "host=evil.example;proto=http");
         server.send(request.body("application/json", body)).json()
     };
     let added = post("/api/admin/users", "{\"username\": \"ann\"}");

@@ -115,6 +115,22 @@ mod tests {
         assert_eq!(client("::1", "::1", Some("203.0.113.7:80")), "203.0.113.7");
     }
 
+    /// Better Auth throttled each spelling of an IPv6 address by itself (CVE-2026-45364).
+    #[test]
+    fn an_address_is_the_same_however_it_is_spelled() {
+        for spelling in
+            ["2001:db8::5", "2001:DB8::5", "2001:0db8:0:0:0:0:0:5", "2001:db8::0.0.0.5", "[2001:Db8:0::5]:1"]
+        {
+            assert_eq!(client("::1", "::1", Some(spelling)), "2001:db8::5", "{spelling}");
+        }
+        for spelling in
+            ["203.0.113.7", "::ffff:203.0.113.7", "::FFFF:cb00:7107", "[0:0:0:0:0:ffff:cb00:7107]"]
+        {
+            assert_eq!(client("::1", "::1", Some(spelling)), "203.0.113.7", "{spelling}");
+        }
+        assert_eq!(client("::1", "::1", Some("203.000.113.007")), "::1", "nor are there octal ones");
+    }
+
     #[test]
     fn what_is_no_network_is_named() {
         assert_eq!(TrustedProxies::parse("10.0.0.1, proxy.local").unwrap_err(), "proxy.local");

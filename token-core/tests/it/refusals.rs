@@ -694,6 +694,20 @@ fn the_wrong_secret_is_a_bad_signature() {
 }
 
 #[test]
+fn cve_2024_51744_expired_hides_a_bad_signature() {
+    let forged = |claims: &str| {
+        let mut token = forge(HEADER, claims).into_bytes();
+        let first_of_signature = token.len() - 43;
+        token[first_of_signature] ^= 1;
+        verdict(token)
+    };
+    for claims in [r#"{"exp":1}"#, r#"{"exp":1800000600,"nbf":1800000500}"#, r#"{"exp":null}"#, "{}", "[]"] {
+        assert_ne!(claims_verdict(claims), Ok(()), "{claims}");
+        assert_eq!(forged(claims), Err(VerifyError::BadSignature), "{claims}");
+    }
+}
+
+#[test]
 fn two_changes_to_a_signature_do_not_cancel_out() {
     let good = forge(HEADER, CLAIMS).into_bytes();
     let signature = good.len() - 43..good.len();

@@ -151,6 +151,9 @@ fn chunked_is_the_only_coding_and_is_there_once() {
         &["Transfer-Encoding: identity"],
         &["Transfer-Encoding: gzip"],
         &["Transfer-Encoding: xchunked"],
+        &["Transfer-Encoding: \u{b}chunked"],
+        &["Transfer-Encoding: chunked\u{c}"],
+        &["Transfer-Encoding: \u{a0}chunked"],
         &["Transfer-Encoding: chunked;a=b"],
         &["Transfer-Encoding: \"chunked\""],
         &["Transfer-Encoding: chunked,"],
@@ -380,4 +383,22 @@ fn proxies_are_noticed_and_all_that_they_say_of_the_client_is_kept() {
     }
     let two = with_lines(&["X-Forwarded-For: 1.1.1.1", "X-Forwarded-For: 2.2.2.2"]);
     assert_eq!(complete(two.as_bytes()).forwarded_for, [b"1.1.1.1", b"2.2.2.2"]);
+}
+
+/// Puma and services behind oauth2-proxy took an underscore for a hyphen, and so a client's field for its proxy's
+/// (CVE-2024-45614, CVE-2025-64484).
+#[test]
+fn an_underscore_is_no_hyphen() {
+    let request = with_lines(&[
+        "X_Forwarded_For: 6.6.6.6",
+        "X-Forwarded_For: 6.6.6.6",
+        "Content_Length: 9",
+        "Transfer_Encoding: chunked",
+        "Idempotency_Key: a",
+        "User_Agent: b",
+    ]);
+    let parsed = complete(request.as_bytes());
+    assert!(parsed.forwarded_for.is_empty() && !parsed.is_forwarded);
+    assert_eq!((parsed.body.to_vec(), parsed.len), (Vec::new(), request.len()));
+    assert_eq!(parsed.fields, complete(with_lines(&[]).as_bytes()).fields);
 }
