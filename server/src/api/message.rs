@@ -27,10 +27,9 @@ pub enum Method {
     Delete,
     /// OPTIONS
     Options,
-    /// Any other of RFC 9110 §9, which no path of ours is for.
+    /// Any other, which no path is for: 405 where there is a path, never the 501 of RFC 9110 §15.6.2, because a status of
+    /// 5xx tells whoever watches the server that something is wrong with it.
     Other,
-    /// One that this server does not know (RFC 9110 §15.6.2).
-    Unknown,
 }
 
 impl Method {
@@ -43,12 +42,11 @@ impl Method {
             "PATCH" => Self::Patch,
             "DELETE" => Self::Delete,
             "OPTIONS" => Self::Options,
-            "PUT" | "CONNECT" | "TRACE" => Self::Other,
-            _ => Self::Unknown,
+            _ => Self::Other,
         }
     }
 
-    /// The method's name; those of `Other` and `Unknown` are words no request has.
+    /// The method's name; that of `Other` is a word no request has.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -58,7 +56,6 @@ impl Method {
             Self::Delete => "DELETE",
             Self::Options => "OPTIONS",
             Self::Other => "other",
-            Self::Unknown => "unknown",
         }
     }
 }

@@ -283,9 +283,6 @@ impl App {
 
     /// What answers a request.
     fn handler(&self, request: &Request<'_>) -> Result<Answering, Problem> {
-        if request.method == Method::Unknown {
-            return Err(Code::NotImplemented.into());
-        }
         // About the server as a whole (RFC 9110 §9.3.7).
         if request.method == Method::Options && request.path == "*" {
             let methods = [Method::Get, Method::Post, Method::Patch, Method::Delete, Method::Options];
