@@ -254,67 +254,56 @@ fn a_store_of_a_newer_schema_is_refused_and_left_as_it_is() {
 const ALICE_OF_SCHEMA_2: &str =
     concat!("AQHkTjogpKPztFVh4eWSsKUoAAAAAUgyGtxg", "HTZelEci52SaWE3sfitemoZ7KYpU-UwZpcQN");
 
+/// A data folder with the key file of schema 2, or without, and its store in a file of this name; `is_tampered_with` takes
+/// away where its audit log ends.
+fn with_schema_2(file: &str, has_keys: bool, is_tampered_with: bool) -> Server {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/tests/fixtures/schema-2");
+    let server = Setup::new(SERVER).with("GRACE_SECS", 0).stopped();
+    fs::create_dir(server.data()).unwrap();
+    fs::set_permissions(server.data(), Permissions::from_mode(0o700)).unwrap();
+    let (store, keys) = (server.folder().join(file), server.data().join("keys"));
+    let files = [(fixture.join("latchkey.redb"), &store), (fixture.join("keys"), &keys)];
+    for (from, to) in &files[..if has_keys { 2 } else { 1 }] {
+        fs::copy(from, to).unwrap();
+        fs::set_permissions(to, Permissions::from_mode(0o600)).unwrap();
+    }
+    if is_tampered_with {
+        let database = redb::Database::open(store).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(META).unwrap().remove("audit_head").unwrap();
+        transaction.commit().unwrap();
+    }
+    server
+}
+
+const META: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+
 #[test]
 fn a_store_of_schema_2_keeps_sessions_and_audit_log_and_is_refused_by_what_wrote_it() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/tests/fixtures/schema-2");
     for is_tampered_with in [false, true] {
-        let mut server = Setup::new(SERVER).with("GRACE_SECS", 0).stopped();
-        fs::create_dir(server.data()).unwrap();
-        fs::set_permissions(server.data(), Permissions::from_mode(0o700)).unwrap();
-        for name in ["keys", "latchkey.redb"] {
-            fs::copy(fixture.join(name), server.data().join(name)).unwrap();
-            fs::set_permissions(server.data().join(name), Permissions::from_mode(0o600)).unwrap();
-        }
-        if is_tampered_with {
-            let meta: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
-            let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
-            let transaction = database.begin_write().unwrap();
-            transaction.open_table(meta).unwrap().remove("audit_head").unwrap();
-            transaction.commit().unwrap();
-        }
+        let mut server = with_schema_2("latchkey-data/latchkey.redb", true, is_tampered_with);
         server.start();
         let verified = server.run(&["audit", "verify"]);
         assert_eq!(verified.status.success(), !is_tampered_with, "{verified:?}");
-        let tail = server.run(&["audit", "tail"]).stdout;
-        let tail = String::from_utf8(tail).unwrap();
-        let events = [
-            "user_added, user alice",
-            "user_added, user bob",
-            "signed_in, user alice",
-            "key_rotated",
-            "signed_in",
-        ];
-        assert!(events.iter().all(|event| tail.contains(event)), "{tail}");
+        let tail = printed(&server.run(&["audit", "tail"]));
+        for event in
+            ["user_added, user alice", "user_added, user bob", "signed_in, user alice", "key_rotated"]
+        {
+            assert!(tail.contains(event), "{tail}");
+        }
         assert_eq!(server.refresh(ALICE_OF_SCHEMA_2, None).status, 200);
         // What an older binary finds is a schema that it does not know.
         server.stop();
-        let meta: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
         let database = redb::Database::open(server.data().join("latchkey.redb")).unwrap();
-        let transaction = database.begin_read().unwrap();
-        let table = transaction.open_table(meta).unwrap();
+        let table = database.begin_read().unwrap().open_table(META).unwrap();
         assert_eq!(table.get("schema").unwrap().unwrap().value(), 3_u32.to_be_bytes());
     }
 }
 
 #[test]
 fn a_backup_of_schema_2_keeps_its_audit_log_and_tells_when_it_was_tampered_with() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/tests/fixtures/schema-2");
     for (has_keys, is_tampered_with) in [(true, false), (true, true), (false, false)] {
-        let server = Setup::new(SERVER).stopped();
-        fs::create_dir(server.data()).unwrap();
-        fs::set_permissions(server.data(), Permissions::from_mode(0o700)).unwrap();
-        fs::copy(fixture.join("latchkey.redb"), server.folder().join("copy.redb")).unwrap();
-        if has_keys {
-            fs::copy(fixture.join("keys"), server.data().join("keys")).unwrap();
-            fs::set_permissions(server.data().join("keys"), Permissions::from_mode(0o600)).unwrap();
-        }
-        if is_tampered_with {
-            let meta: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
-            let database = redb::Database::open(server.folder().join("copy.redb")).unwrap();
-            let transaction = database.begin_write().unwrap();
-            transaction.open_table(meta).unwrap().remove("audit_head").unwrap();
-            transaction.commit().unwrap();
-        }
+        let server = with_schema_2("copy.redb", has_keys, is_tampered_with);
         let more = if has_keys { &[][..] } else { &["--new-key"] };
         let told = printed(&server.run(&[&["restore", "copy.redb"][..], more].concat()));
         assert_eq!(told.contains("not verified"), !has_keys || is_tampered_with, "{told}");
