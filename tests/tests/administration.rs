@@ -504,6 +504,23 @@ fn a_log_that_was_put_back_alone_is_told() {
 }
 
 #[test]
+fn a_backup_does_not_hide_that_a_log_was_put_back() {
+    let (mut server, _) = without_grace();
+    server.stop();
+    let before = Logs::read(&server);
+    server.start();
+    server.login("alice");
+    server.stop();
+    before.put(&server);
+    server.start();
+    let backup = server.folder().join("backup");
+    let backup = backup.to_str().unwrap();
+    printed(&server.run(&["backup", backup]));
+    let told = printed(&server.run(&["restore", backup]));
+    assert!(told.contains("taken over as not verified: the logs are of another time"), "{told}");
+}
+
+#[test]
 fn readiness_and_counters_are_for_this_machine_and_neither_for_a_proxy_nor_for_a_rebound_name() {
     let server = Setup::new(SERVER).start();
     assert_eq!(server.send(Request::get("/readyz")).body, "ready\n");

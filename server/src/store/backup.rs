@@ -67,10 +67,10 @@ impl Store {
             copy.put_sessions(&slice)?;
             progress(sessions.min(total), total).map_err(StoreError::from)?;
         }
-        let users = self.read(|reads| copy.put_all_but_sessions(reads))?;
+        let (users, there) = self.read(|reads| Ok((copy.put_all_but_sessions(reads)?, reads.census()?)))?;
         if let Some(key) = self.writer.terms().audit_key {
             // The sessions are of other moments than the logs, and the seal should be of both.
-            copy.seal_sessions(&key)?;
+            copy.seal_sessions(&key, there)?;
         }
         drop(copy);
         transaction.commit().map_err(StoreError::from)?;
