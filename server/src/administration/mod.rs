@@ -358,6 +358,7 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
             Err(error) => Err(Refusal::Backup(error.to_string())),
         },
         Command::Restore { path, keep_sessions } => {
+            let _alone = store.hold_copies();
             let backup = Replacement::of_backup(&path, store.path(), progress)?;
             // A key that leaves meanwhile would be one that the restored store knows and nobody has.
             let _unchanged = office.keys.hold();

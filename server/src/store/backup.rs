@@ -35,6 +35,7 @@ impl Store {
     /// # Errors
     /// When there is a file at `path` already, or it cannot be written; then no file is left there.
     pub fn backup(&self, path: &Path, progress: Progress<'_>) -> Result<Contents, BackupError> {
+        let _alone = self.hold_copies();
         if fs::exists(path)? {
             return Err(BackupError::Exists);
         }
