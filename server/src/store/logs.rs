@@ -373,7 +373,11 @@ impl Writes<'_> {
                     seal.ends[log as usize] = end;
                     seal.is_lost |= !is_ours;
                 }
-                None => seal.is_lost |= self.entry(log, 0)?.is_some(),
+                // Schema 1 had no logs, but whoever removes them can say that this store is of schema 1.
+                None => {
+                    seal.is_lost |=
+                        self.entry(log, 0)?.is_some() || (log == Log::Main && self.has_users()?);
+                }
             }
             self.tables_mut().meta.remove(log.head_of_schema_2())?;
         }
