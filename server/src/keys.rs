@@ -118,11 +118,12 @@ impl Pending<'_> {
         &self.keys
     }
 
-    /// Puts it in the place of the file before.
+    /// Puts it in the place of the file before. Nobody else changes the keys until it is dropped, so that the store can be
+    /// told of them first.
     ///
     /// # Errors
     /// [`KeyFileError`]; then the file before is in force.
-    pub fn put_in_force(mut self) -> Result<Arc<Keys>, KeyFileError> {
+    pub fn put_in_force(&mut self) -> Result<Arc<Keys>, KeyFileError> {
         fs::rename(&self.unfinished, &self.path)
             .and_then(|()| private_file::sync_folder_of(&self.path))
             .map_err(|error| self.ring.failed(Reason::Io(error)))?;
@@ -658,7 +659,7 @@ mod tests {
     }
 
     fn rotate(ring: &KeyRing, now: UnixMillis) -> u8 {
-        let (kid, pending) = ring.rotate(now).unwrap();
+        let (kid, mut pending) = ring.rotate(now).unwrap();
         pending.put_in_force().unwrap();
         kid
     }
@@ -687,8 +688,9 @@ mod tests {
     #[test]
     fn a_key_that_was_added_is_known_and_signs_when_it_is_activated() {
         let (_folder, ring) = ring();
-        let (kid, pending) = ring.add().unwrap();
+        let (kid, mut pending) = ring.add().unwrap();
         let keys = pending.put_in_force().unwrap();
+        drop(pending);
         assert_eq!((kid, keys.signing_kid(), keys.is_standby(2)), (2, 1, true));
         assert!(keys.refresh(2).is_some(), "its tokens are good already");
         assert_eq!(keys.access().iter().map(Key::kid).collect::<Vec<_>>(), [Some("1"), Some("2")]);
@@ -725,6 +727,17 @@ mod tests {
         assert_eq!(fs::read(ring.path()).unwrap(), before);
         assert_eq!(kids(&ring.current()), [1]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn nobody_else_changes_the_keys_until_the_one_who_did_has_told_the_store() {
+        let (_folder, ring) = ring();
+        let (_, mut pending) = ring.rotate(UnixMillis(0)).unwrap();
+        pending.put_in_force().unwrap();
+        assert!(ring.changing.try_lock().is_err());
+        drop(pending);
+        assert!(ring.changing.try_lock().is_ok());
+        assert_eq!(kids(&Keys::read(ring.path()).unwrap()), [1, 2]);
     }
 
     #[test]

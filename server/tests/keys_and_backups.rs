@@ -290,3 +290,31 @@ fn in_every_order_of_backups_keys_and_restores_logs_stay_whole_and_sessions_as_t
     println!("{seen} orders, none of which broke a log, kept a key from going or lost a session");
     assert!(seen > STEPS.len());
 }
+
+#[test]
+fn a_backup_that_is_made_while_keys_change_has_a_log_that_its_keys_verify() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::at(folder.path(), Expected::default());
+    let opened = world.open();
+    let office = Office {
+        clock: &Clock::starting_at(Default::default()),
+        hasher: &Hasher::new(1, Profile::LowMemory),
+        keys: &KeyRing::new(world.settings.key_file.clone(), opened.keys),
+        store: &opened.store,
+        password_chars_min: 8,
+        day: None,
+        in_force: None,
+    };
+    let run = |command| administration::run(&office, command, &mut |_, _| Ok(())).unwrap();
+    let backup = |number: u32| folder.path().join(format!("backup-{number}"));
+    std::thread::scope(|threads| {
+        threads.spawn(|| (0..100).for_each(|_| drop(run(Command::RotateKey))));
+        (0..30).for_each(|number| drop(run(Command::Backup { path: backup(number) })));
+    });
+    for number in 0..30 {
+        match run(Command::Restore { path: backup(number), keep_sessions: false }) {
+            Answer::Restored(restored) => assert_eq!(restored.unverified, None, "backup {number}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}

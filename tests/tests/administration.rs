@@ -482,6 +482,21 @@ fn a_log_that_was_removed_with_all_that_the_store_says_of_keys_is_told() {
 }
 
 #[test]
+fn a_log_that_was_removed_from_what_is_made_to_look_like_an_earlier_store_is_told() {
+    let (mut server, _) = without_grace();
+    server.stop();
+    change(&server, |transaction| {
+        let mut meta = transaction.open_table(META).unwrap();
+        meta.remove("logs").unwrap();
+        meta.insert("schema", 2_u32.to_be_bytes().as_slice()).unwrap();
+        drop(meta);
+        transaction.open_table(AUDIT).unwrap().retain(|_, _| false).unwrap();
+        transaction.open_table(REFUSALS).unwrap().retain(|_, _| false).unwrap();
+    });
+    assert_told(&mut server, "where the logs end was removed or changed");
+}
+
+#[test]
 fn a_log_that_was_put_back_alone_is_told() {
     // What happened between: a log-in, a sign-out everywhere, a log-in and a sign-out of another session.
     for what in 0..3 {
@@ -501,6 +516,23 @@ fn a_log_that_was_put_back_alone_is_told() {
         before.put(&server);
         assert_told(&mut server, "the logs are of another time");
     }
+}
+
+#[test]
+fn a_backup_does_not_hide_that_a_log_was_put_back() {
+    let (mut server, _) = without_grace();
+    server.stop();
+    let before = Logs::read(&server);
+    server.start();
+    server.login("alice");
+    server.stop();
+    before.put(&server);
+    server.start();
+    let backup = server.folder().join("backup");
+    let backup = backup.to_str().unwrap();
+    printed(&server.run(&["backup", backup]));
+    let told = printed(&server.run(&["restore", backup]));
+    assert!(told.contains("taken over as not verified: the logs are of another time"), "{told}");
 }
 
 #[test]

@@ -518,3 +518,36 @@ fn long_work_shows_a_bar_on_a_terminal_and_nothing_elsewhere() {
         assert!(lines.len() == 2 && lines[1].starts_with("latchkey: "), "{refused:?}");
     }
 }
+
+#[test]
+fn backups_restores_and_compactions_at_once_do_not_meet_in_one_file() {
+    let (mut server, _) = without_grace();
+    let backup = server.folder().join("backup");
+    let path = backup.to_str().unwrap().to_owned();
+    printed(&server.run(&["backup", &path]));
+    for round in 0..4 {
+        let twice = server.folder().join(format!("backup-{round}"));
+        let twice = twice.to_str().unwrap();
+        let commands = [vec!["restore", &path], vec!["compact"], vec!["restore", &path], vec!["compact"]];
+        thread::scope(|threads| {
+            let backups = [(); 2].map(|()| threads.spawn(|| server.run(&["backup", twice])));
+            for command in commands.map(|command| {
+                let server = &server;
+                threads.spawn(move || server.run(&command))
+            }) {
+                printed(&command.join().unwrap());
+            }
+            let made = backups.map(|backup| backup.join().unwrap().status.success());
+            assert_eq!(made.iter().filter(|made| **made).count(), 1);
+        });
+        let name = format!("bob-{round}");
+        server.add_user(&name);
+        server.kill();
+        server.start();
+        assert!(
+            printed(&server.run(&["user", "list"])).contains(&name),
+            "what was added is in the store's own file"
+        );
+        printed(&server.run(&["audit", "verify"]));
+    }
+}

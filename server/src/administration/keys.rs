@@ -58,7 +58,12 @@ pub(super) fn activate(office: &Office<'_>, kid: u8, now: Now) -> Result<Answer,
 }
 
 /// Puts a key file in force, and tells the store of it. After a crash in between the store learns of it when it is opened.
-fn put_in_force(office: &Office<'_>, pending: Pending<'_>, event: Event, now: Now) -> Result<(), Refusal> {
+fn put_in_force(
+    office: &Office<'_>,
+    mut pending: Pending<'_>,
+    event: Event,
+    now: Now,
+) -> Result<(), Refusal> {
     let keys: Arc<Keys> = pending.put_in_force()?;
     office.store.use_audit_key(keys.signing_audit_key().clone());
     office.store.write(move |writes| {
@@ -66,6 +71,8 @@ fn put_in_force(office: &Office<'_>, pending: Pending<'_>, event: Event, now: No
         writes.note(Occurrence::of(event));
         reconcile(writes, &keys, Because::KeysMayHaveCome, now.system)
     })?;
+    // Only now may somebody else change the keys: told in another order, the store would know others than the file holds.
+    drop(pending);
     Ok(())
 }
 
@@ -87,7 +94,7 @@ pub(super) fn retire(
     now: Now,
 ) -> Result<Answer, Refusal> {
     let before = office.keys.current();
-    let pending = office.keys.retire(kid)?;
+    let mut pending = office.keys.retire(kid)?;
     let needing = sessions_that_need(office.store, kid, now)?;
     if !needing.is_empty() && !in_spite_of.force {
         return Err(Refusal::KeyNeeded(needing.len()));

@@ -350,17 +350,22 @@ pub fn run(office: &Office<'_>, command: Command, progress: Progress<'_>) -> Res
             )?;
             Ok(Answer::ClockLowered(behind_secs))
         }
-        Command::Backup { path } => match store.backup(&path, progress) {
-            Ok(Contents { users, sessions, .. }) => {
-                store.write(move |writes| writes.put_last_backup(now.system))?;
-                Ok(Answer::BackedUp { users, sessions })
+        Command::Backup { path } => {
+            // One that comes meanwhile would seal the backup, which may know nothing of it yet.
+            let _unchanged = office.keys.hold();
+            match store.backup(&path, progress) {
+                Ok(Contents { users, sessions, .. }) => {
+                    store.write(move |writes| writes.put_last_backup(now.system))?;
+                    Ok(Answer::BackedUp { users, sessions })
+                }
+                Err(error) => Err(Refusal::Backup(error.to_string())),
             }
-            Err(error) => Err(Refusal::Backup(error.to_string())),
-        },
+        }
         Command::Restore { path, keep_sessions } => {
-            let backup = Replacement::of_backup(&path, store.path(), progress)?;
             // A key that leaves meanwhile would be one that the restored store knows and nobody has.
             let _unchanged = office.keys.hold();
+            let _alone = store.hold_copies();
+            let backup = Replacement::of_backup(&path, store.path(), progress)?;
             let keys = office.keys.current();
             let terms = restore::Terms { keys: &keys, key_file: office.keys.path(), clock, keep_sessions };
             Ok(Answer::Restored(restore::restore(Place::Store(store), backup, terms)?))

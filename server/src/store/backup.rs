@@ -35,6 +35,7 @@ impl Store {
     /// # Errors
     /// When there is a file at `path` already, or it cannot be written; then no file is left there.
     pub fn backup(&self, path: &Path, progress: Progress<'_>) -> Result<Contents, BackupError> {
+        let _alone = self.hold_copies();
         if fs::exists(path)? {
             return Err(BackupError::Exists);
         }
@@ -67,10 +68,10 @@ impl Store {
             copy.put_sessions(&slice)?;
             progress(sessions.min(total), total).map_err(StoreError::from)?;
         }
-        let users = self.read(|reads| copy.put_all_but_sessions(reads))?;
+        let (users, there) = self.read(|reads| Ok((copy.put_all_but_sessions(reads)?, reads.census()?)))?;
         if let Some(key) = self.writer.terms().audit_key {
             // The sessions are of other moments than the logs, and the seal should be of both.
-            copy.seal_sessions(&key)?;
+            copy.seal_sessions(&key, there)?;
         }
         drop(copy);
         transaction.commit().map_err(StoreError::from)?;

@@ -373,7 +373,11 @@ impl Writes<'_> {
                     seal.ends[log as usize] = end;
                     seal.is_lost |= !is_ours;
                 }
-                None => seal.is_lost |= self.entry(log, 0)?.is_some(),
+                // Schema 1 had no logs, but whoever removes them can say that this store is of schema 1.
+                None => {
+                    seal.is_lost |=
+                        self.entry(log, 0)?.is_some() || (log == Log::Main && self.has_users()?);
+                }
             }
             self.tables_mut().meta.remove(log.head_of_schema_2())?;
         }
@@ -425,10 +429,13 @@ impl Writes<'_> {
 }
 
 impl tables::Copy<'_> {
-    /// Seals the copy with the sessions that it has; users and logs are of one moment, and sealed already.
-    pub(super) fn seal_sessions(&mut self, key: &AuditKey) -> Result<(), StoreError> {
+    /// Seals the copy with the sessions that it has, in place of those that were `there` when users and logs were copied.
+    ///
+    /// What the seal did not fit before it does not fit now: a backup must not hide that a log was put back.
+    pub(super) fn seal_sessions(&mut self, key: &AuditKey, there: Census) -> Result<(), StoreError> {
         let Some(mut seal) = self.0.seal()? else { return Ok(()) };
-        seal.census.sessions = self.0.census()?.sessions;
+        let more = self.0.census()?.sessions.wrapping_sub(there.sessions);
+        seal.census.sessions = seal.census.sessions.wrapping_add(more);
         self.0.meta.insert(META_LOGS, seal.made_with(key).to_bytes().as_slice())?;
         Ok(())
     }

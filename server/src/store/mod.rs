@@ -18,7 +18,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
@@ -51,6 +51,8 @@ pub struct Store {
     writer: Writer,
     database: Arc<Current>,
     path: PathBuf,
+    /// Held by the one who makes a file under a name that is the same each time.
+    copying: Mutex<()>,
 }
 
 impl Store {
@@ -92,7 +94,7 @@ impl Store {
     ) -> Self {
         let database = Arc::new(Current::new(database));
         let writer = Writer::start(Arc::clone(&database), on_failure);
-        Self { writer, database, path }
+        Self { writer, database, path, copying: Mutex::default() }
     }
 
     /// Verifies the store at `path` as [`open`](Self::open) does, without changing a byte of it, and counts what it
@@ -112,6 +114,12 @@ impl Store {
         let transaction = database.begin_read().map_err(|error| failed(StoreError::from(error).into()))?;
         let reads = Reads::begin(&transaction).map_err(|error| failed(error.into()))?;
         reads.contents(&mut |_, _| Ok(())).map_err(|error| failed(error.into()))
+    }
+
+    /// Keeps everybody else from backing up, restoring and compacting for as long as the guard lives: two that write the
+    /// same unfinished file would put one in place that is not whole, or is deleted.
+    pub fn hold_copies(&self) -> MutexGuard<'_, ()> {
+        self.copying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where its file lies.

@@ -262,6 +262,7 @@ impl Store {
     /// # Errors
     /// As for [`replace`](Self::replace), and when there is no room for the copy.
     pub fn compact(&self, progress: Progress<'_>) -> Result<(u64, u64), ReplacementError> {
+        let _alone = self.hold_copies();
         let outcome = self.writer.while_paused(|| {
             let copied = self.read(|reads| Ok(Replacement::of_store(reads, &self.path, progress)));
             let replacement = match copied {
