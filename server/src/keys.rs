@@ -69,7 +69,8 @@ impl Master {
     }
 }
 
-/// An id that no key has. It is not used again soon: tokens of a retired key may still be about.
+/// An id that no key has: the one after the newest, so that ids of retired keys, of which tokens may still be about, come
+/// back late. Only the id of a key that was the newest when it was retired comes back at once.
 fn free_kid(masters: &[Master]) -> Result<u8, Reason> {
     let newest = masters.last().map_or(0, |master| master.kid);
     let is_free = |kid: &u8| masters.iter().all(|taken| taken.kid != *kid);
