@@ -43,8 +43,8 @@ const MEMBERS: [Member; 9] = [
     Member::new("sub", Kind::Text),
     Member::new("aud", Kind::Texts),
     Member::new("jti", Kind::Text),
-    Member::new("sid", Kind::Text),
-    Member::new("role", Kind::Text),
+    Member::new("sid", Kind::TextOrAny),
+    Member::new("role", Kind::TextOrAny),
 ];
 
 impl<'b> Claims<'b> {
@@ -123,17 +123,23 @@ impl<'b> Claims<'b> {
     }
 
     /// `sid`: the session the token was issued in (OpenID Connect Front-Channel Logout 1.0 §3).
+    ///
+    /// `None` also when an issuer means something else by the name, and it is no text.
     pub fn session(&self) -> Option<&'b str> {
         self.text(SID)
     }
 
     /// `role`: what the subject may do, in the issuer's words. A claim of ours, registered nowhere.
+    ///
+    /// `None` also when it is no text: .NET writes an array of roles, for one. Read those with
+    /// [`verify_as`](crate::Verifier::verify_as).
     pub fn role(&self) -> Option<&'b str> {
         self.text(ROLE)
     }
 
     fn text(&self, member: usize) -> Option<&'b str> {
-        self.found.get(member).copied().flatten().map(|span| span.of(self.payload))
+        let span = self.found.get(member).copied().flatten()?;
+        if span.is_mark() { None } else { Some(span.of(self.payload)) }
     }
 }
 

@@ -62,6 +62,11 @@ impl Span {
         document.get(self.start()..self.end()).unwrap_or_default()
     }
 
+    /// Whether it is no text, but marks a member that is there: no value stands before the brace.
+    pub(crate) fn is_mark(self) -> bool {
+        self.start() == 0
+    }
+
     /// The text itself; empty when `document` is not the one the span was read from.
     pub(crate) fn of(self, document: &str) -> &str {
         document.get(self.start()..self.end()).unwrap_or_default()
@@ -80,6 +85,8 @@ pub(crate) struct Member {
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Text,
+    /// Any value; if it is a text, it is noted.
+    TextOrAny,
     Number,
     /// A text, or an array of texts.
     Texts,
@@ -114,7 +121,7 @@ impl Kind {
     /// Whether it may begin with this byte, where so many containers are open.
     fn may_begin_with(self, token: u8, depth: usize) -> bool {
         match self {
-            Kind::Any => true,
+            Kind::Any | Kind::TextOrAny => true,
             Kind::Text | Kind::Name => token == b'"',
             Kind::Number => token.is_ascii_digit(),
             Kind::Texts => token == b'"' || token == b'[' && depth == 1,
@@ -172,6 +179,9 @@ impl<'a> Reader<'a> {
         }
         loop {
             // Here a value begins, or a name.
+            if let Kind::TextOrAny = kind {
+                kind = if token == b'"' { Kind::Text } else { Kind::Any };
+            }
             if !kind.may_begin_with(token, self.open.len()) {
                 return Err(kind.fault());
             }
@@ -272,7 +282,7 @@ impl<'a> Reader<'a> {
                 }
             }
             Kind::Texts => self.texts.push(value).map_err(|_| Fault::NotStrict)?,
-            Kind::Any | Kind::Name => {}
+            Kind::Any | Kind::TextOrAny | Kind::Name => {}
         }
         Ok(())
     }

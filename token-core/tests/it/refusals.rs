@@ -484,13 +484,52 @@ fn cve_2026_25537_claim_type_confusion() {
 
 #[test]
 fn a_registered_string_of_another_type_is_an_error_even_if_nobody_asks_for_it() {
-    for claim in ["iss", "sub", "jti", "sid", "role"] {
+    for claim in ["iss", "sub", "jti"] {
         for value in ["null", "7", "true", r#"["home"]"#, r#"{"a":"home"}"#] {
             let claims = format!(r#""{claim}":{value}"#);
             assert_eq!(verdict_with(&claims), Err(VerifyError::InvalidClaim), "{claims}");
         }
         assert_eq!(verdict_with(&format!(r#""{claim}":"home""#)), Ok(()));
     }
+}
+
+/// RFC 7519 §4.3: `sid` and `role` are private names here, and other issuers mean other things by them.
+#[test]
+fn a_claim_that_is_not_registered_may_be_anything_and_is_no_text_then() {
+    let keys = [key()];
+    for claim in ["sid", "role"] {
+        for value in [
+            r#"["Administrator","User"]"#,
+            r#"[]"#,
+            r#"[["a"],{"a":"b"},"c"]"#,
+            r#"{"a":"home","b":["c"]}"#,
+            r#"{}"#,
+            "null",
+            "7",
+            "-1.5e3",
+            "true",
+        ] {
+            let claims = claims_with(&format!(r#""{claim}":{value},"sub":"ada""#));
+            let mut buffer = [0; 256];
+            let claims = Verifier::new(&keys).verify(forge(HEADER, claims), NOW, &mut buffer).unwrap();
+            assert_eq!((claims.session(), claims.role()), (None, None), "{claim}: {value}");
+            assert_eq!(claims.subject(), Some("ada"), "{claim}: {value}");
+        }
+        for value in ["[1,]", r#"{"a":1,"a":2}"#, "nul", r#"["a""#, "01", r#""\ud800""#] {
+            let claims = format!(r#""{claim}":{value}"#);
+            assert_eq!(verdict_with(&claims), Err(VerifyError::MalformedClaims), "{claims}");
+        }
+        for twice in [r#"["a"]"#, r#""a""#, "null"] {
+            let claims = format!(r#""{claim}":"a","{claim}":{twice}"#);
+            assert_eq!(verdict_with(&claims), Err(VerifyError::InvalidClaim), "{claims}");
+            let claims = format!(r#""{claim}":{twice},"{claim}":"a""#);
+            assert_eq!(verdict_with(&claims), Err(VerifyError::InvalidClaim), "{claims}");
+        }
+    }
+    let mut buffer = [0; 64];
+    let token = forge(HEADER, claims_with(r#""sid":"","role":"r\u006fot""#));
+    let claims = Verifier::new(&keys).verify(token, NOW, &mut buffer).unwrap();
+    assert_eq!((claims.session(), claims.role()), (Some(""), Some("root")));
 }
 
 #[test]
