@@ -19,6 +19,12 @@ pub const AUDIENCES_MAX: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Claims<'b> {
     payload: &'b str,
+    places: Places,
+}
+
+/// Where in a payload its registered claims are, and the times among them.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
     found: [Option<Span>; MEMBERS.len()],
     audiences: Vec<Span, AUDIENCES_MAX>,
     expires_at: u64,
@@ -52,12 +58,24 @@ impl<'b> Claims<'b> {
     pub(crate) fn empty() -> Self {
         Claims {
             payload: "",
-            found: [None; MEMBERS.len()],
-            audiences: Vec::new(),
-            expires_at: 0,
-            not_before: 0,
-            issued_at: 0,
+            places: Places {
+                found: [None; MEMBERS.len()],
+                audiences: Vec::new(),
+                expires_at: 0,
+                not_before: 0,
+                issued_at: 0,
+            },
         }
+    }
+
+    /// The same claims without their payload, so that another reader can have it.
+    pub(crate) fn into_places(self) -> Places {
+        self.places
+    }
+
+    /// The claims that were read from a payload of these bytes; empty texts, if it is not UTF-8.
+    pub(crate) fn new(payload: &'b [u8], places: Places) -> Self {
+        Claims { payload: str::from_utf8(payload).unwrap_or_default(), places }
     }
 
     /// Reads a whole payload strictly, and the registered claims out of it; undoes its escapes.
@@ -65,21 +83,17 @@ impl<'b> Claims<'b> {
     /// Into a place that the caller has, and kept apart: so the claims are on the stack once, and the reader only
     /// meanwhile.
     pub(crate) fn read(&mut self, payload: &'b mut [u8]) -> Result<(), Fault> {
-        json::read(payload, &MEMBERS, &mut self.found, &mut self.audiences)?;
-        let [exp, nbf, iat, ..] = self.found;
-        let are_times = read_time(exp, payload, Round::Down, &mut self.expires_at)
-            && read_time(nbf, payload, Round::Up, &mut self.not_before)
-            && read_time(iat, payload, Round::Down, &mut self.issued_at);
+        let places = &mut self.places;
+        json::read(payload, &MEMBERS, &mut places.found, &mut places.audiences)?;
+        let [exp, nbf, iat, ..] = places.found;
+        let are_times = read_time(exp, payload, Round::Down, &mut places.expires_at)
+            && read_time(nbf, payload, Round::Up, &mut places.not_before)
+            && read_time(iat, payload, Round::Down, &mut places.issued_at);
         if !are_times {
             return Err(Fault::Invalid);
         }
         self.payload = str::from_utf8(payload).map_err(|_| Fault::NotStrict)?;
-        if self.found[EXP].is_some() { Ok(()) } else { Err(Fault::Missing) }
-    }
-
-    /// The payload, in which escapes have been undone: it is JSON only if it had none.
-    pub(crate) fn payload(&self) -> &'b str {
-        self.payload
+        if self.places.found[EXP].is_some() { Ok(()) } else { Err(Fault::Missing) }
     }
 
     /// `iss`: who signed the token (RFC 7519 §4.1.1).
@@ -94,7 +108,7 @@ impl<'b> Claims<'b> {
 
     /// `aud`: whom the token is for (RFC 7519 §4.1.3); at most [`AUDIENCES_MAX`], none if the claim is absent.
     pub fn audiences(&self) -> impl Iterator<Item = &'b str> {
-        self.audiences.iter().map(|span| span.of(self.payload))
+        self.places.audiences.iter().map(|span| span.of(self.payload))
     }
 
     /// Whether `audience` is among the [audiences](Claims::audiences).
@@ -104,17 +118,17 @@ impl<'b> Claims<'b> {
 
     /// `exp`: the second at which the token is over (RFC 7519 §4.1.4).
     pub fn expires_at(&self) -> u64 {
-        self.expires_at
+        self.places.expires_at
     }
 
     /// `nbf`: the second before which the token does not count (RFC 7519 §4.1.5).
     pub fn not_before(&self) -> Option<u64> {
-        self.found[NBF].map(|_| self.not_before)
+        self.places.found[NBF].map(|_| self.places.not_before)
     }
 
     /// `iat`: when the token was signed (RFC 7519 §4.1.6).
     pub fn issued_at(&self) -> Option<u64> {
-        self.found[IAT].map(|_| self.issued_at)
+        self.places.found[IAT].map(|_| self.places.issued_at)
     }
 
     /// `jti`: the token's own id (RFC 7519 §4.1.7).
@@ -138,7 +152,7 @@ impl<'b> Claims<'b> {
     }
 
     fn text(&self, member: usize) -> Option<&'b str> {
-        let span = self.found.get(member).copied().flatten()?;
+        let span = self.places.found.get(member).copied().flatten()?;
         if span.is_mark() { None } else { Some(span.of(self.payload)) }
     }
 }

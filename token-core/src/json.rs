@@ -149,7 +149,7 @@ pub(crate) fn read(
     if document.len() > DOCUMENT_LEN_MAX {
         return Err(Fault::NotStrict);
     }
-    let cursor = Cursor { document, at: 0 };
+    let cursor = Cursor::new(document);
     Reader { cursor, members, found, texts, place: 0, open: Vec::new(), names: Vec::new() }.read()
 }
 
@@ -315,13 +315,17 @@ const ESCAPES: [(u8, u8); 8] = [
 ];
 
 /// The place in the document, and what can begin there.
-struct Cursor<'d> {
+pub(crate) struct Cursor<'d> {
     document: &'d mut [u8],
-    at: usize,
+    pub(crate) at: usize,
 }
 
-impl Cursor<'_> {
-    fn bytes(&self, span: Span) -> &[u8] {
+impl<'d> Cursor<'d> {
+    pub(crate) fn new(document: &'d mut [u8]) -> Self {
+        Cursor { document, at: 0 }
+    }
+
+    pub(crate) fn bytes(&self, span: Span) -> &[u8] {
         span.bytes_of(self.document)
     }
 
@@ -341,7 +345,7 @@ impl Cursor<'_> {
     ///
     /// Called from everywhere, so a device has it once.
     #[cfg_attr(target_os = "none", inline(never))]
-    fn token(&mut self) -> u8 {
+    pub(crate) fn token(&mut self) -> u8 {
         loop {
             match self.take() {
                 b' ' | b'\t' | b'\n' | b'\r' => {}
@@ -351,7 +355,7 @@ impl Cursor<'_> {
     }
 
     /// The string whose opening quote was just read.
-    fn string(&mut self) -> Result<Span, Fault> {
+    pub(crate) fn string(&mut self) -> Result<Span, Fault> {
         let start = self.at;
         self.at += plain_len(self.document.get(start..).unwrap_or_default());
         let end = self.at;
@@ -457,7 +461,7 @@ impl Cursor<'_> {
     }
 
     /// A value that is neither an object nor an array, whose first byte was just read.
-    fn scalar(&mut self, first: u8) -> Result<Span, Fault> {
+    pub(crate) fn scalar(&mut self, first: u8) -> Result<Span, Fault> {
         let rest: &[u8] = match first {
             b'"' => return self.string(),
             b'-' | b'0'..=b'9' => return self.number(),
@@ -541,27 +545,6 @@ fn special(word: u64) -> u64 {
     let quotes_and_controls = below(word ^ (ONES * 0x02), b' ' + 1);
     let backslashes = below(word ^ (ONES * u64::from(b'\\')), 1);
     (quotes_and_controls | backslashes) & (ONES << 7)
-}
-
-/// Writes out, in place, those escapes of a document found strict that `serde-json-core` cannot undo, such as surrogate
-/// pairs; returns the new length. What must be escaped in any string stays so.
-pub(crate) fn respell(document: &mut [u8]) -> usize {
-    let mut cursor = Cursor { document, at: 0 };
-    let mut end = 0;
-    while cursor.at < cursor.document.len() {
-        let start = cursor.at;
-        if cursor.take() == b'\\'
-            && let Ok(character @ (' '..='!' | '#'..='[' | ']'..)) = cursor.escape()
-        {
-            end = cursor.put_character(end, character);
-            continue;
-        }
-        for at in start..cursor.at {
-            let byte = cursor.document.get(at).copied().unwrap_or_default();
-            end = cursor.put(end, byte);
-        }
-    }
-    end
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 use crate::base64url::{self, DecodeError};
 use crate::claims::Claims;
 use crate::header;
-use crate::json::{self, Fault};
+use crate::json::Fault;
 use crate::key::{Key, SIGNATURE_LEN};
+use crate::typed::{self, TypedError};
 
 /// Longest token that is looked at, in characters. HTTP servers commonly end a header line at 8 KiB.
 pub const TOKEN_LEN_MAX: usize = 8192;
@@ -18,7 +19,7 @@ pub const HEADER_LEN_MAX: usize = 512;
 
 const _: () = assert!(TOKEN_LEN_MAX <= u16::MAX as usize, "places in a payload are kept in 16 bits");
 
-/// How many bytes of buffer suffice to verify any token of up to `token_len` characters.
+/// How many bytes of buffer suffice to verify any token of up to `token_len` characters, by any method.
 ///
 /// The header and the payload are decoded into the same place, one after the other. A header just as one of our keys
 /// writes it is not decoded at all.
@@ -87,8 +88,8 @@ impl<'k> Verifier<'k> {
 
     /// Verifies a token at the time `now`, in seconds since 1970, and returns its claims.
     ///
-    /// `buffer` takes the decoded header, then the decoded payload: [`payload_len_max`] bytes suffice. After an error its contents mean
-    /// nothing.
+    /// `buffer` takes the decoded header, then the decoded payload: [`payload_len_max`] bytes suffice. After an error its
+    /// contents mean nothing.
     ///
     /// # Errors
     ///
@@ -100,39 +101,57 @@ impl<'k> Verifier<'k> {
         buffer: &'b mut [u8],
     ) -> Result<Claims<'b>, VerifyError> {
         let payload = self.authenticate(token.as_ref(), buffer)?;
-        self.claims(decode(payload, buffer)?.0, now)
+        self.claims(decode(payload, buffer)?, now)
     }
 
     /// Verifies a token as [`verify`](Verifier::verify) does, then reads claims of a type of your own out of it.
     ///
-    /// They are read by `serde-json-core`, from JSON that has been found strict by then. What of `buffer` the payload
-    /// leaves free is where it unescapes strings, one at a time. Three things to know about it: a `null` becomes NaN in
-    /// a float, so ask for an `Option` if that matters; `i128`, bytes and self-describing types are not supported; and
-    /// a map whose keys are not strings panics.
+    /// They are read from JSON that has been found strict by then, and in `buffer`: no more of it is needed than to
+    /// [`verify`](Verifier::verify). A type may be anything that `serde` derives: maps, enums, tuples, options, nested;
+    /// flattened, tagged inside and untagged ones where `serde` has a heap, as it has with `serde_json`. What there is no
+    /// reading into is an error and no panic: `i128`, maps whose keys are no text, an array where a struct should be, a
+    /// number with a fraction or an exponent where an integer should be.
+    ///
+    /// ```
+    /// use serde::Deserialize;
+    /// use token_core::{Key, TypedError, Verifier};
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Visit {
+    ///     floor: u8,
+    /// }
+    ///
+    /// let keys = [Key::new(&[7; 32])?];
+    /// let mut room = [0; 128];
+    /// let token = keys[0].sign_as(&serde_json::json!({ "exp": 100, "floor": "third" }), &mut room)?;
+    /// let verdict = Verifier::new(&keys).verify_as::<Visit>(token, 99, &mut [0; 64]).map(|(_, visit)| visit.floor);
+    /// assert_eq!(verdict, Err(TypedError::WrongClaims { field: Some("floor") }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`verify`](Verifier::verify), and [`VerifyError::WrongClaims`] when the claims are not a `T`.
+    /// [`TypedError::Refused`] as [`verify`](Verifier::verify), and [`TypedError::WrongClaims`] when the claims are not a `T`.
     pub fn verify_as<'b, T: DeserializeOwned>(
         &self,
         token: impl AsRef<[u8]>,
         now: u64,
         buffer: &'b mut [u8],
-    ) -> Result<(Claims<'b>, T), VerifyError> {
+    ) -> Result<(Claims<'b>, T), TypedError> {
         let payload = self.authenticate(token.as_ref(), buffer)?;
-        if !decode(payload, buffer)?.0.contains(&b'\\') {
-            let (json, scratch) = decode(payload, buffer)?;
-            let claims = self.claims(json, now)?;
-            let typed = read_typed(claims.payload().as_bytes(), scratch)?;
-            return Ok((claims, typed));
+        let json = decode(payload, buffer)?;
+        let has_escapes = json.contains(&b'\\');
+        let places = self.claims(json, now)?.into_places();
+        if !has_escapes {
+            // Neither reader has changed anything, so what the one has found stays where it is.
+            let len = base64url::decoded_len(payload.len());
+            let json = buffer.get_mut(..len).unwrap_or_default();
+            let typed = typed::read(json)?;
+            return Ok((Claims::new(json, places), typed));
         }
-        // The strict reader has to pass the bytes first, and undoes the escapes in them, so they are decoded anew for
-        // the other; and once more for the claims, which borrow what the strict reader leaves.
-        self.claims(decode(payload, buffer)?.0, now)?;
-        let (json, scratch) = decode(payload, buffer)?;
-        let len = json::respell(json);
-        let typed = read_typed(json.get(..len).unwrap_or_default(), scratch)?;
-        Ok((self.claims(decode(payload, buffer)?.0, now)?, typed))
+        // Each reader undoes the escapes in its own order, so each gets the bytes as they were signed.
+        let typed = typed::read(decode(payload, buffer)?)?;
+        Ok((self.claims(decode(payload, buffer)?, now)?, typed))
     }
 
     /// Verifies the JWS layer alone (RFC 7515 §5.2) and returns the payload, whatever it is.
@@ -148,7 +167,7 @@ impl<'k> Verifier<'k> {
         buffer: &'b mut [u8],
     ) -> Result<&'b [u8], VerifyError> {
         let payload = self.authenticate(token.as_ref(), buffer)?;
-        decode(payload, buffer).map(|(payload, _)| &*payload)
+        decode(payload, buffer).map(|payload| &*payload)
     }
 
     /// The encoded payload of a token whose MAC is right. `buffer` is for a header that has to be read.
@@ -187,7 +206,7 @@ impl<'k> Verifier<'k> {
         if header.len() > HEADER_LEN_MAX {
             return Err(VerifyError::TooLong);
         }
-        let header = header::read(decode(header, buffer)?.0)?;
+        let header = header::read(decode(header, buffer)?)?;
         let mut error = VerifyError::UnknownKey;
         for key in self.keys {
             if !key.answers_to(header.kid) {
@@ -233,22 +252,13 @@ impl<'k> Verifier<'k> {
     }
 }
 
-/// Decodes a segment into the front of `buffer`; returns that, and what is left of it.
-fn decode<'b>(segment: &[u8], buffer: &'b mut [u8]) -> Result<(&'b mut [u8], &'b mut [u8]), VerifyError> {
+/// Decodes a segment into the front of `buffer`, and returns that.
+fn decode<'b>(segment: &[u8], buffer: &'b mut [u8]) -> Result<&'b mut [u8], VerifyError> {
     let len = base64url::decode(segment, buffer).map_err(|error| match error {
         DecodeError::Invalid => VerifyError::Malformed,
         DecodeError::BufferTooSmall => VerifyError::BufferTooSmall,
     })?;
-    buffer.split_at_mut_checked(len).ok_or(VerifyError::BufferTooSmall)
-}
-
-/// Reads claims of the caller's type from JSON that has been found strict.
-fn read_typed<T: DeserializeOwned>(json: &[u8], scratch: &mut [u8]) -> Result<T, VerifyError> {
-    match serde_json_core::from_slice_escaped(json, scratch) {
-        Ok((typed, _)) => Ok(typed),
-        Err(serde_json_core::de::Error::EscapedStringIsTooLong) => Err(VerifyError::BufferTooSmall),
-        Err(_) => Err(VerifyError::WrongClaims),
-    }
+    buffer.get_mut(..len).ok_or(VerifyError::BufferTooSmall)
 }
 
 /// What is signed, and the signature. It has one length, so nothing has to be searched for.
@@ -285,7 +295,7 @@ pub enum VerifyError {
     WrongType,
     /// The key did not sign this.
     BadSignature,
-    /// The buffer is too small for the header, for the payload, or for the longest string with escapes beside it.
+    /// The buffer is too small for the header or for the payload.
     BufferTooSmall,
     /// The payload is not one object in strict JSON, or it is beyond a limit of this crate.
     MalformedClaims,
@@ -301,8 +311,6 @@ pub enum VerifyError {
     WrongIssuer,
     /// The `aud` does not name the expected audience, or is absent.
     WrongAudience,
-    /// The claims are not what the caller's type asks for.
-    WrongClaims,
 }
 
 impl VerifyError {
@@ -331,7 +339,6 @@ impl fmt::Display for VerifyError {
             VerifyError::NotYetValid => "the token is not valid yet",
             VerifyError::WrongIssuer => "the token is from another issuer",
             VerifyError::WrongAudience => "the token is for another audience",
-            VerifyError::WrongClaims => "the claims are not those that were asked for",
         })
     }
 }
