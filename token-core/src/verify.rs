@@ -5,7 +5,7 @@ use core::fmt;
 use serde::de::DeserializeOwned;
 
 use crate::base64url::{self, DecodeError};
-use crate::claims::Claims;
+use crate::claims::{Claim, Claims};
 use crate::header;
 use crate::json::Fault;
 use crate::key::{Key, SIGNATURE_LEN};
@@ -173,7 +173,7 @@ impl<'k> Verifier<'k> {
     /// The encoded payload of a token whose MAC is right. `buffer` is for a header that has to be read.
     fn authenticate<'t>(&self, token: &'t [u8], buffer: &mut [u8]) -> Result<&'t [u8], VerifyError> {
         if token.len() > TOKEN_LEN_MAX {
-            return Err(VerifyError::TooLong);
+            return Err(VerifyError::BeyondLimit(Limit::TokenLength));
         }
         let (signing_input, signature) = split_signature(token).ok_or(VerifyError::Malformed)?;
         let (key, payload) = self.key_and_payload(signing_input, buffer)?;
@@ -204,7 +204,7 @@ impl<'k> Verifier<'k> {
     #[inline(never)]
     fn key_for(&self, header: &[u8], buffer: &mut [u8]) -> Result<&'k Key, VerifyError> {
         if header.len() > HEADER_LEN_MAX {
-            return Err(VerifyError::TooLong);
+            return Err(VerifyError::BeyondLimit(Limit::HeaderLength));
         }
         let header = header::read(decode(header, buffer)?)?;
         let mut error = VerifyError::UnknownKey;
@@ -243,9 +243,14 @@ impl<'k> Verifier<'k> {
     fn claims<'b>(&self, payload: &'b mut [u8], now: u64) -> Result<Claims<'b>, VerifyError> {
         let mut claims = Claims::empty();
         claims.read(payload).map_err(|fault| match fault {
-            Fault::NotStrict => VerifyError::MalformedClaims,
-            Fault::Invalid => VerifyError::InvalidClaim,
-            Fault::Missing => VerifyError::MissingExpiry,
+            Fault::MISSING => VerifyError::MissingExpiry,
+            Fault::TOO_DEEP => VerifyError::BeyondLimit(Limit::Depth),
+            Fault::TOO_MANY_NAMES => VerifyError::BeyondLimit(Limit::Names),
+            Fault::TOO_MANY_TEXTS => VerifyError::BeyondLimit(Limit::Audiences),
+            other => match other.invalid_place().and_then(Claim::at) {
+                Some(claim) => VerifyError::InvalidClaim(claim),
+                None => VerifyError::MalformedClaims,
+            },
         })?;
         self.judge(&claims, now)?;
         Ok(claims)
@@ -274,14 +279,44 @@ pub(crate) fn is_equal(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len() && core::hint::black_box(difference) == 0
 }
 
+/// A limit that a token is beyond.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Limit {
+    /// [`TOKEN_LEN_MAX`]
+    TokenLength,
+    /// [`HEADER_LEN_MAX`]
+    HeaderLength,
+    /// [`DEPTH_MAX`](crate::DEPTH_MAX), in the claims.
+    Depth,
+    /// [`NAMES_MAX`](crate::NAMES_MAX), in the claims.
+    Names,
+    /// [`AUDIENCES_MAX`](crate::AUDIENCES_MAX)
+    Audiences,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Limit::TokenLength => "the token is longer than 8192 characters",
+            Limit::HeaderLength => "the header of the token is longer than 512 characters",
+            Limit::Depth => "the claims are nested deeper than 16 objects and arrays",
+            Limit::Names => "the claims have more than 64 names open at a time",
+            Limit::Audiences => "the token has more than 8 audiences",
+        })
+    }
+}
+
 /// Why a token was not accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// Longer than [`TOKEN_LEN_MAX`], or its header than [`HEADER_LEN_MAX`].
-    TooLong,
-    /// Not three segments of canonical base64url, or the header is not strict JSON (RFC 7515 §5.2).
+    /// More than this crate takes, of what may be a good token to others.
+    BeyondLimit(Limit),
+    /// Not three segments of canonical base64url, or the header is not strict JSON (RFC 7515 §5.2) or nested
+    /// too deep.
     Malformed,
     /// The header names another algorithm than HS256 (RFC 8725 §3.1).
     UnsupportedAlgorithm,
@@ -297,10 +332,10 @@ pub enum VerifyError {
     BadSignature,
     /// The buffer is too small for the header or for the payload.
     BufferTooSmall,
-    /// The payload is not one object in strict JSON, or it is beyond a limit of this crate.
+    /// The payload is not one object in strict JSON, or a name in it comes twice.
     MalformedClaims,
-    /// A registered claim has the wrong type, comes twice, or is a time no clock shows.
-    InvalidClaim,
+    /// This claim has the wrong type, comes twice, or is a time no clock shows.
+    InvalidClaim(Claim),
     /// There is no `exp`.
     MissingExpiry,
     /// It is `exp` or later (RFC 7519 §4.1.4).
@@ -322,8 +357,8 @@ impl VerifyError {
 
 impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            VerifyError::TooLong => "the token is too long",
+        let text = match self {
+            VerifyError::BeyondLimit(limit) => return limit.fmt(f),
             VerifyError::Malformed => "the token is malformed",
             VerifyError::UnsupportedAlgorithm => "the token is not signed with HS256",
             VerifyError::CriticalHeader => "the header asks for an extension",
@@ -333,13 +368,17 @@ impl fmt::Display for VerifyError {
             VerifyError::BadSignature => "the signature is wrong",
             VerifyError::BufferTooSmall => "the buffer is too small for the claims",
             VerifyError::MalformedClaims => "the claims are malformed",
-            VerifyError::InvalidClaim => "a registered claim is invalid",
+            VerifyError::InvalidClaim(claim) => {
+                f.write_str("the claim has the wrong type, comes twice or is no time: ")?;
+                claim.name()
+            }
             VerifyError::MissingExpiry => "the token never expires",
             VerifyError::Expired => "the token has expired",
             VerifyError::NotYetValid => "the token is not valid yet",
             VerifyError::WrongIssuer => "the token is from another issuer",
             VerifyError::WrongAudience => "the token is for another audience",
-        })
+        };
+        f.write_str(text)
     }
 }
 

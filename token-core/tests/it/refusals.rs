@@ -4,8 +4,8 @@
 //! test of its name.
 
 use token_core::{
-    AUDIENCES_MAX, DEPTH_MAX, HEADER_LEN_MAX, Key, KeyError, NAMES_MAX, RefreshTokenError, SignError,
-    TOKEN_LEN_MAX, Verifier, VerifyError, payload_len_max,
+    AUDIENCES_MAX, Claim, DEPTH_MAX, HEADER_LEN_MAX, Key, KeyError, Limit, NAMES_MAX, RefreshTokenError,
+    SignError, TOKEN_LEN_MAX, Verifier, VerifyError, payload_len_max,
 };
 
 use crate::support::{
@@ -181,7 +181,7 @@ fn a_header_longer_than_the_limit_is_not_read() {
     let header = |padding: usize| format!(r#"{{"alg":"HS256","x":"{}"}}"#, "x".repeat(padding));
     let longest = HEADER_LEN_MAX / 4 * 3 - header(0).len();
     assert_eq!(header_verdict(header(longest)), Ok(()));
-    assert_eq!(header_verdict(header(longest + 1)), Err(VerifyError::TooLong));
+    assert_eq!(header_verdict(header(longest + 1)), Err(VerifyError::BeyondLimit(Limit::HeaderLength)));
 }
 
 // ---- type
@@ -293,7 +293,7 @@ fn without_keys_no_token_is_accepted() {
 
 #[test]
 fn cve_2025_30204_splitting_a_million_dots() {
-    assert_eq!(verdict(".".repeat(1_000_000)), Err(VerifyError::TooLong));
+    assert_eq!(verdict(".".repeat(1_000_000)), Err(VerifyError::BeyondLimit(Limit::TokenLength)));
     assert_eq!(verdict(".".repeat(TOKEN_LEN_MAX)), Err(VerifyError::Malformed));
     let dots = format!("{}{}", encode(HEADER), ".".repeat(4000));
     assert_eq!(verdict(sign(&dots)), Err(VerifyError::Malformed));
@@ -380,7 +380,7 @@ fn a_token_longer_than_the_limit_is_not_looked_at() {
     let longest = payload_len - claims_with("\"x\":\"\"").len();
     assert_eq!(token(longest).len(), TOKEN_LEN_MAX);
     assert_eq!(verdict(token(longest)), Ok(()));
-    assert_eq!(verdict(token(longest + 1)), Err(VerifyError::TooLong));
+    assert_eq!(verdict(token(longest + 1)), Err(VerifyError::BeyondLimit(Limit::TokenLength)));
 }
 
 #[test]
@@ -450,10 +450,45 @@ fn leeway_moves_both_ends_and_saturates() {
     assert_eq!(at(forever, 0), Err(VerifyError::NotYetValid));
 }
 
+/// Pomerium, Envoy and jjwt write times like these, which jose, jsonwebtoken and PyJWT take.
+#[test]
+fn times_are_taken_in_every_spelling() {
+    let keys = [key()];
+    let verifier = Verifier::new(&keys);
+    let with = |exp: &str, nbf: &str, now: u64| {
+        let token = forge(HEADER, format!(r#"{{"exp":{exp},"nbf":{nbf},"iat":{nbf}}}"#));
+        let mut buffer = [0; 128];
+        verifier
+            .verify(token, now, &mut buffer)
+            .map(|claims| (claims.expires_at(), claims.not_before().unwrap(), claims.issued_at().unwrap()))
+    };
+    let read = (1_683_061_093, 1_683_000_000, 1_683_000_000);
+    for exp in ["1.683061093e+09", "1683061093.0", "1683061093.9", "168306109.3E1", "16830610930e-1"] {
+        for nbf in ["0.1683e10", "1683e6", "1682999999.1", "1682999999.5e0"] {
+            assert_eq!(with(exp, nbf, 1_683_061_092), Ok(read), "{exp} {nbf}");
+            assert_eq!(with(exp, nbf, 1_683_000_000), Ok(read), "{exp} {nbf}");
+            assert_eq!(with(exp, nbf, 1_683_061_093), Err(VerifyError::Expired), "{exp} {nbf}");
+            assert_eq!(with(exp, nbf, 1_682_999_999), Err(VerifyError::NotYetValid), "{exp} {nbf}");
+        }
+    }
+    assert_eq!(with("1e-400", "0", 0), Err(VerifyError::Expired));
+}
+
 #[test]
 fn times_that_no_clock_shows_are_refused() {
-    for exp in ["-1", "-0", "1e10", "1E10", "18446744073709551616", "99999999999999999999999"] {
-        assert_eq!(claims_verdict(format!(r#"{{"exp":{exp}}}"#)), Err(VerifyError::InvalidClaim), "{exp}");
+    let wrong = [("exp", Claim::ExpiresAt), ("nbf", Claim::NotBefore), ("iat", Claim::IssuedAt)];
+    for time in
+        ["-1", "-0", "-0.5", "-1e3", "1e20", "1e999", "18446744073709551616", "99999999999999999999999"]
+    {
+        for (name, claim) in wrong {
+            let others = wrong.iter().filter(|other| other.0 != name);
+            let others: String = others.map(|(name, _)| format!(r#","{name}":1800000060"#)).collect();
+            let claims = format!(r#"{{"{name}":{time}{others}}}"#);
+            assert_eq!(claims_verdict(&claims), Err(VerifyError::InvalidClaim(claim)), "{claims}");
+        }
+    }
+    for exp in ["1e", "1e+", "1.e5", ".1e5", "1e5.0", "1ee5", "--1", "-", "1e0x5"] {
+        assert_eq!(claims_verdict(format!(r#"{{"exp":{exp}}}"#)).is_ok(), false, "{exp}");
     }
     for exp in
         ["01800000600", "+1800000600", "1800000600.", ".5", "0x7fffffff", "Infinity", "NaN", "1_800_000_600"]
@@ -467,16 +502,16 @@ fn times_that_no_clock_shows_are_refused() {
 #[test]
 fn cve_2026_25537_claim_type_confusion() {
     // A date that is no number was once taken for a date that is not there.
-    for claim in ["nbf", "iat"] {
+    for (claim, wrong) in [("nbf", Claim::NotBefore), ("iat", Claim::IssuedAt)] {
         for value in [r#""99999999999""#, "null", "true", "[99999999999]", r#"{"a":1}"#, r#""""#] {
             let claims = format!(r#""{claim}":{value}"#);
-            assert_eq!(verdict_with(&claims), Err(VerifyError::InvalidClaim), "{claims}");
+            assert_eq!(verdict_with(&claims), Err(VerifyError::InvalidClaim(wrong)), "{claims}");
         }
     }
     for value in [r#""1800000600""#, "null", "true", "[1800000600]", "{}"] {
         assert_eq!(
             claims_verdict(format!(r#"{{"exp":{value}}}"#)),
-            Err(VerifyError::InvalidClaim),
+            Err(VerifyError::InvalidClaim(Claim::ExpiresAt)),
             "{value}"
         );
     }
@@ -484,10 +519,10 @@ fn cve_2026_25537_claim_type_confusion() {
 
 #[test]
 fn a_registered_string_of_another_type_is_an_error_even_if_nobody_asks_for_it() {
-    for claim in ["iss", "sub", "jti"] {
+    for (claim, wrong) in [("iss", Claim::Issuer), ("sub", Claim::Subject), ("jti", Claim::Id)] {
         for value in ["null", "7", "true", r#"["home"]"#, r#"{"a":"home"}"#] {
             let claims = format!(r#""{claim}":{value}"#);
-            assert_eq!(verdict_with(&claims), Err(VerifyError::InvalidClaim), "{claims}");
+            assert_eq!(verdict_with(&claims), Err(VerifyError::InvalidClaim(wrong)), "{claims}");
         }
         assert_eq!(verdict_with(&format!(r#""{claim}":"home""#)), Ok(()));
     }
@@ -497,7 +532,7 @@ fn a_registered_string_of_another_type_is_an_error_even_if_nobody_asks_for_it() 
 #[test]
 fn a_claim_that_is_not_registered_may_be_anything_and_is_no_text_then() {
     let keys = [key()];
-    for claim in ["sid", "role"] {
+    for (claim, wrong) in [("sid", Claim::Session), ("role", Claim::Role)] {
         for value in [
             r#"["Administrator","User"]"#,
             r#"[]"#,
@@ -521,9 +556,9 @@ fn a_claim_that_is_not_registered_may_be_anything_and_is_no_text_then() {
         }
         for twice in [r#"["a"]"#, r#""a""#, "null"] {
             let claims = format!(r#""{claim}":"a","{claim}":{twice}"#);
-            assert_eq!(verdict_with(&claims), Err(VerifyError::InvalidClaim), "{claims}");
+            assert_eq!(verdict_with(&claims), Err(VerifyError::InvalidClaim(wrong)), "{claims}");
             let claims = format!(r#""{claim}":{twice},"{claim}":"a""#);
-            assert_eq!(verdict_with(&claims), Err(VerifyError::InvalidClaim), "{claims}");
+            assert_eq!(verdict_with(&claims), Err(VerifyError::InvalidClaim(wrong)), "{claims}");
         }
     }
     let mut buffer = [0; 64];
@@ -537,7 +572,7 @@ fn an_audience_is_a_string_or_an_array_of_strings() {
     for value in ["null", "7", "{}", r#"{"door":true}"#, r#"["door",7]"#, r#"[["door"]]"#, "[null]", "false"]
     {
         let claims = format!(r#""aud":{value}"#);
-        assert_eq!(verdict_with(&claims), Err(VerifyError::InvalidClaim), "{claims}");
+        assert_eq!(verdict_with(&claims), Err(VerifyError::InvalidClaim(Claim::Audience)), "{claims}");
     }
     for value in [r#""door""#, "[]", r#"["door"]"#, r#"[ "door" , "gate" ]"#] {
         assert_eq!(verdict_with(&format!(r#""aud":{value}"#)), Ok(()), "{value}");
@@ -551,7 +586,7 @@ fn an_audience_is_a_string_or_an_array_of_strings() {
 fn as_many_audiences_as_the_limit_and_no_more() {
     let audiences = |count: usize| format!(r#""aud":[{}]"#, vec![r#""door""#; count].join(","));
     assert_eq!(verdict_with(&audiences(AUDIENCES_MAX)), Ok(()));
-    assert_eq!(verdict_with(&audiences(AUDIENCES_MAX + 1)), Err(VerifyError::MalformedClaims));
+    assert_eq!(verdict_with(&audiences(AUDIENCES_MAX + 1)), Err(VerifyError::BeyondLimit(Limit::Audiences)));
 }
 
 // ---- expectations
@@ -595,7 +630,7 @@ fn an_expected_issuer_is_a_required_issuer() {
     assert_eq!(with(r#""iss":"home.evil""#), Err(VerifyError::WrongIssuer));
     assert_eq!(with(r#""iss":"""#), Err(VerifyError::WrongIssuer));
     assert_eq!(with(r#""sub":"home""#), Err(VerifyError::WrongIssuer), "missing");
-    assert_eq!(with(r#""iss":["home"]"#), Err(VerifyError::InvalidClaim));
+    assert_eq!(with(r#""iss":["home"]"#), Err(VerifyError::InvalidClaim(Claim::Issuer)));
 }
 
 #[test]
@@ -614,15 +649,15 @@ fn an_expected_empty_string_is_not_a_missing_claim() {
 
 #[test]
 fn a_member_comes_once_however_it_is_spelled() {
-    for twice in [
-        r#""iss":"a","iss":"a""#,
-        r#""iss":"a","\u0069ss":"b""#,
-        r#""i\u0073s":"a","\u0069ss":"b""#,
-        r#""aud":"a","aud":["b"]"#,
-        r#""exp":1800000601"#,
-        r#""\u0065xp":1800000601"#,
+    for (twice, claim) in [
+        (r#""iss":"a","iss":"a""#, Claim::Issuer),
+        (r#""iss":"a","\u0069ss":"b""#, Claim::Issuer),
+        (r#""i\u0073s":"a","\u0069ss":"b""#, Claim::Issuer),
+        (r#""aud":"a","aud":["b"]"#, Claim::Audience),
+        (r#""exp":1800000601"#, Claim::ExpiresAt),
+        (r#""\u0065xp":1800000601"#, Claim::ExpiresAt),
     ] {
-        assert_eq!(verdict_with(twice), Err(VerifyError::InvalidClaim), "{twice}");
+        assert_eq!(verdict_with(twice), Err(VerifyError::InvalidClaim(claim)), "{twice}");
     }
     for twice in [
         r#""x":1,"x":1"#,
@@ -652,11 +687,11 @@ fn a_member_comes_once_however_it_is_spelled() {
 #[test]
 fn a_hundred_thousand_nested_arrays_are_refused() {
     let claims = claims_with(&format!(r#""x":{}"#, "[".repeat(100_000)));
-    assert_eq!(claims_verdict(claims), Err(VerifyError::TooLong));
+    assert_eq!(claims_verdict(claims), Err(VerifyError::BeyondLimit(Limit::TokenLength)));
     // As many as fit into a token that is looked at.
     for bracket in ["[", r#"{"a":"#, r#"[{"a":"#] {
         let claims = claims_with(&format!(r#""x":{}"#, bracket.repeat(5000 / bracket.len())));
-        assert_eq!(claims_verdict(&claims), Err(VerifyError::MalformedClaims), "{bracket}");
+        assert_eq!(claims_verdict(&claims), Err(VerifyError::BeyondLimit(Limit::Depth)), "{bracket}");
     }
 }
 
@@ -667,7 +702,7 @@ fn nesting_as_deep_as_the_limit_and_no_deeper() {
         claims_with(&format!(r#""x":{}1{}"#, "[".repeat(inner), "]".repeat(inner)))
     };
     assert_eq!(claims_verdict(nested(DEPTH_MAX)), Ok(()));
-    assert_eq!(claims_verdict(nested(DEPTH_MAX + 1)), Err(VerifyError::MalformedClaims));
+    assert_eq!(claims_verdict(nested(DEPTH_MAX + 1)), Err(VerifyError::BeyondLimit(Limit::Depth)));
 }
 
 #[test]
@@ -677,10 +712,30 @@ fn as_many_names_as_the_limit_and_no_more() {
         claims_with(&format!(r#""iss":"home",{}"#, members.join(",")))
     };
     assert_eq!(claims_verdict(names(NAMES_MAX)), Ok(()));
-    assert_eq!(claims_verdict(names(NAMES_MAX + 1)), Err(VerifyError::MalformedClaims));
+    assert_eq!(claims_verdict(names(NAMES_MAX + 1)), Err(VerifyError::BeyondLimit(Limit::Names)));
     // Names of objects that are closed are forgotten.
     let closed: Vec<String> = (0..NAMES_MAX).map(|_| r#"{"a":1,"b":2,"c":3}"#.to_owned()).collect();
     assert_eq!(claims_verdict(claims_with(&format!(r#""x":[{}]"#, closed.join(",")))), Ok(()));
+}
+
+#[test]
+fn an_error_names_the_claim_or_the_limit_and_its_number() {
+    let display = |claims: String| claims_verdict(claims).unwrap_err().to_string();
+    let wrong = "the claim has the wrong type, comes twice or is no time: ";
+    assert_eq!(display(claims_with(r#""jti":7"#)), format!("{wrong}jti"));
+    assert_eq!(display(claims_with(r#""role":[],"role":"""#)), format!("{wrong}role"));
+    for (limit, number) in [
+        (Limit::TokenLength, TOKEN_LEN_MAX),
+        (Limit::HeaderLength, HEADER_LEN_MAX),
+        (Limit::Depth, DEPTH_MAX),
+        (Limit::Names, NAMES_MAX),
+        (Limit::Audiences, AUDIENCES_MAX),
+    ] {
+        let display = VerifyError::BeyondLimit(limit).to_string();
+        assert!(display.split(' ').any(|word| word == number.to_string()), "{display}: {number}");
+    }
+    let header = format!(r#"{{"alg":"HS256","x":{}1{}}}"#, "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX));
+    assert_eq!(header_verdict(header), Err(VerifyError::Malformed));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use base64ct::{Base64UrlUnpadded, Encoding as _};
 use latchkey_firmware::vectors::{RFC_7515_A_1, RFC_7520_4_4, Vector};
 use latchkey_firmware::{Meter, TOKEN, entry, finish, received, stack_used};
 use semihosting::println;
-use token_core::{HEADER_LEN_MAX, Key, NewClaims, TOKEN_LEN_MAX, Verifier, VerifyError, token_len};
+use token_core::{HEADER_LEN_MAX, Key, Limit, NewClaims, TOKEN_LEN_MAX, Verifier, VerifyError, token_len};
 
 const SECRET: &[u8; 32] = b"a lock and its server share this";
 const NOW: u64 = 1_800_000_000;
@@ -109,17 +109,17 @@ fn figures(key: &Key) {
     let verify_stack = stack_used(|| check("verify", verify(key, token, &mut buffer).is_ok()));
 
     // Before the MAC there is only the header to attack with, after it the claims.
-    let mut header = |opening: &[u8; 8], rest: &[u8; 4]| {
+    let mut header = |opening: &[u8; 8], rest: &[u8; 4], expected| {
         let token = &mut out[..HEADER_LEN_MAX + TOKEN.len()];
         token.as_chunks_mut().0.fill(*rest);
         token[..opening.len()].copy_from_slice(opening);
         token[HEADER_LEN_MAX..].copy_from_slice(TOKEN.as_bytes());
         token[HEADER_LEN_MAX] = b'.';
-        stack_used(|| check("header", verify(key, token, &mut buffer) == Err(VerifyError::Malformed)))
+        stack_used(|| check("header", verify(key, token, &mut buffer) == Err(expected)))
     };
     // {"a":"aaa... and {"a":[[[...
-    let flat_header_stack = header(b"eyJhIjoi", b"YWFh");
-    let nested_header_stack = header(b"eyJhIjpb", b"W1tb");
+    let flat_header_stack = header(b"eyJhIjoi", b"YWFh", VerifyError::Malformed);
+    let nested_header_stack = header(b"eyJhIjpb", b"W1tb", VerifyError::Malformed);
 
     let mut claims = |opening: &[u8], rest: u8, closing: &[u8], expected| {
         buffer.fill(rest);
@@ -129,11 +129,15 @@ fn figures(key: &Key) {
         stack_used(|| check("claims", verify(key, token.as_bytes(), &mut buffer) == Err(expected)))
     };
     let flat_claims_stack = claims(b"{\"x\":\"", b'a', b"\"}", VerifyError::MissingExpiry);
-    let nested_claims_stack = claims(b"{\"x\":", b'[', b"]}", VerifyError::MalformedClaims);
+    let nested_claims_stack = claims(b"{\"x\":", b'[', b"]}", VerifyError::BeyondLimit(Limit::Depth));
 
     let deepest = DEEPER_THAN_ANY_TOKEN.as_flattened();
-    let deepest_stack =
-        stack_used(|| check("deepest", verify(key, deepest, &mut buffer) == Err(VerifyError::TooLong)));
+    let deepest_stack = stack_used(|| {
+        check(
+            "deepest",
+            verify(key, deepest, &mut buffer) == Err(VerifyError::BeyondLimit(Limit::TokenLength)),
+        )
+    });
     check("depth", deepest.len() / 4 * 3 > 100_000 && deepest.len() > TOKEN_LEN_MAX);
     check("nested header", nested_header_stack <= flat_header_stack);
     check("nested claims", nested_claims_stack <= flat_claims_stack);
