@@ -60,6 +60,15 @@ impl<'b> Claims<'b> {
         }
     }
 
+    /// Whether a payload has registered claims, as far as it can be read; undoes its escapes.
+    ///
+    /// One that is not strict counts by what was read before: somebody else might read on.
+    pub(crate) fn has_registered(payload: &mut [u8]) -> bool {
+        let mut claims = Claims::empty();
+        let _ = claims.read(payload);
+        claims.places.found.iter().take(SID).any(Option::is_some)
+    }
+
     /// The same claims without their payload, so that another reader can have it.
     pub(crate) fn into_places(self) -> Places {
         self.places

@@ -124,4 +124,6 @@ pub use key::{KID_LEN_MAX, Key, KeyError, SECRET_LEN_MIN, TYPE_LEN_MAX};
 pub use refresh::{RefreshKey, RefreshToken, RefreshTokenError};
 pub use sign::{NewClaims, SignError, header_len, token_len};
 pub use typed::TypedError;
-pub use verify::{HEADER_LEN_MAX, Limit, TOKEN_LEN_MAX, Verifier, VerifyError, payload_len_max};
+pub use verify::{
+    Audience, HEADER_LEN_MAX, Limit, NoAudienceYet, TOKEN_LEN_MAX, Verifier, VerifyError, payload_len_max,
+};

@@ -45,40 +45,70 @@ pub const fn payload_len_max(token_len: usize) -> usize {
 /// let claims = NewClaims { issuer: Some("home"), expires_at: 100, ..NewClaims::default() };
 /// let token = keys[1].sign_to::<160>(&claims)?;
 ///
-/// let verifier = Verifier::new(&keys).issuer("home").leeway_secs(5);
+/// let verifier = Verifier::new(&keys).issuer("home").any_audience().leeway_secs(5);
 /// let mut buffer = [0; 64];
 /// assert!(verifier.verify(&token, 104, &mut buffer).is_ok());
 /// assert_eq!(verifier.verify(&token, 105, &mut buffer).err(), Some(VerifyError::Expired));
 /// assert_eq!(verifier.audience("door").verify(&token, 99, &mut buffer).err(), Some(VerifyError::WrongAudience));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Whom its tokens are for is a choice that has to be made: [`audience`](Verifier::audience) or
+/// [`any_audience`](Verifier::any_audience), said aloud. Until then there is no
+/// `verify` to call:
+///
+/// ```compile_fail,E0599
+/// # use token_core::{Key, Verifier};
+/// # let keys = [Key::new(&[1; 32])?];
+/// Verifier::new(&keys).verify("a.b.c", 0, &mut [0; 64]);
+/// # Ok::<(), token_core::KeyError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Verifier<'k> {
-    keys: &'k [Key],
+pub struct Verifier<'k, A = Audience<'k>> {
+    keys: Keys<'k>,
     issuer: Option<&'k str>,
-    audience: Option<&'k str>,
+    audience: A,
     leeway_secs: u32,
 }
 
-impl<'k> Verifier<'k> {
-    /// A verifier that accepts what any of `keys` has signed.
+/// What a [`Verifier`] has until it is told whom its tokens are for; it verifies no claims.
+#[derive(Clone, Copy, Debug)]
+pub struct NoAudienceYet;
+
+/// Whom the tokens of a [`Verifier`] are for.
+#[derive(Clone, Copy, Debug)]
+pub struct Audience<'k>(Option<&'k str>);
+
+impl<'k> Verifier<'k, NoAudienceYet> {
+    /// A verifier that accepts what any of `keys` has signed, once it is told whom for.
     ///
     /// The token's `kid` selects the key: of several with one `kid`, the first that is for the token's type. A token
     /// without `kid` is only for a key without.
     pub const fn new(keys: &'k [Key]) -> Self {
-        Verifier { keys, issuer: None, audience: None, leeway_secs: 0 }
+        Verifier { keys: Keys(keys), issuer: None, audience: NoAudienceYet, leeway_secs: 0 }
     }
+}
 
+impl<'k, A: Copy> Verifier<'k, A> {
     /// Requires `iss` to be exactly this (RFC 7519 §4.1.1).
     pub const fn issuer(self, issuer: &'k str) -> Self {
         Verifier { issuer: Some(issuer), ..self }
     }
 
     /// Requires `aud` to be or to contain exactly this (RFC 7519 §4.1.3).
-    ///
-    /// Without it any audience passes: set it, or look at [`Claims::audiences`], wherever a key has several uses.
-    pub const fn audience(self, audience: &'k str) -> Self {
-        Verifier { audience: Some(audience), ..self }
+    pub const fn audience(self, audience: &'k str) -> Verifier<'k> {
+        self.for_audience(Some(audience))
+    }
+
+    /// Accepts a token whomever it is for, also one for somebody else: ask [`Claims::has_audience`] for each of several
+    /// names of your own, unless the key has one use only.
+    pub const fn any_audience(self) -> Verifier<'k> {
+        self.for_audience(None)
+    }
+
+    const fn for_audience(self, audience: Option<&'k str>) -> Verifier<'k> {
+        let Verifier { keys, issuer, leeway_secs, .. } = self;
+        Verifier { keys, issuer, audience: Audience(audience), leeway_secs }
     }
 
     /// Accepts a token so many seconds after `exp` and before `nbf`, for clocks that differ; 0 unless set.
@@ -86,6 +116,25 @@ impl<'k> Verifier<'k> {
         Verifier { leeway_secs, ..self }
     }
 
+    /// Verifies the JWS layer alone (RFC 7515 §5.2) and returns the payload, whatever it is.
+    ///
+    /// No claim is checked, not even that the token has not expired or whom it is for: this is for payloads that are not
+    /// claims, and what is claims passes all the same.
+    ///
+    /// # Errors
+    ///
+    /// The [`VerifyError`]s that are not about claims.
+    pub fn verify_payload<'b>(
+        &self,
+        token: impl AsRef<[u8]>,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8], VerifyError> {
+        let payload = self.keys.authenticate(token.as_ref(), buffer)?;
+        decode(payload, buffer).map(|payload| &*payload)
+    }
+}
+
+impl Verifier<'_> {
     /// Verifies a token at the time `now`, in seconds since 1970, and returns its claims.
     ///
     /// `buffer` takes the decoded header, then the decoded payload: [`payload_len_max`] bytes suffice. After an error its
@@ -100,7 +149,7 @@ impl<'k> Verifier<'k> {
         now: u64,
         buffer: &'b mut [u8],
     ) -> Result<Claims<'b>, VerifyError> {
-        let payload = self.authenticate(token.as_ref(), buffer)?;
+        let payload = self.keys.authenticate(token.as_ref(), buffer)?;
         self.claims(decode(payload, buffer)?, now)
     }
 
@@ -124,7 +173,7 @@ impl<'k> Verifier<'k> {
     /// let keys = [Key::new(&[7; 32])?];
     /// let mut room = [0; 128];
     /// let token = keys[0].sign_as(&serde_json::json!({ "exp": 100, "floor": "third" }), &mut room)?;
-    /// let verdict = Verifier::new(&keys).verify_as::<Visit>(token, 99, &mut [0; 64]).map(|(_, visit)| visit.floor);
+    /// let verdict = Verifier::new(&keys).any_audience().verify_as::<Visit>(token, 99, &mut [0; 64]).map(|(_, visit)| visit.floor);
     /// assert_eq!(verdict, Err(TypedError::WrongClaims { field: Some("floor") }));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -138,7 +187,7 @@ impl<'k> Verifier<'k> {
         now: u64,
         buffer: &'b mut [u8],
     ) -> Result<(Claims<'b>, T), TypedError> {
-        let payload = self.authenticate(token.as_ref(), buffer)?;
+        let payload = self.keys.authenticate(token.as_ref(), buffer)?;
         let json = decode(payload, buffer)?;
         let has_escapes = json.contains(&b'\\');
         let places = self.claims(json, now)?.into_places();
@@ -154,72 +203,6 @@ impl<'k> Verifier<'k> {
         Ok((self.claims(decode(payload, buffer)?, now)?, typed))
     }
 
-    /// Verifies the JWS layer alone (RFC 7515 §5.2) and returns the payload, whatever it is.
-    ///
-    /// No claim is checked, not even that the token has not expired: this is for payloads that are not claims.
-    ///
-    /// # Errors
-    ///
-    /// The [`VerifyError`]s that are not about claims.
-    pub fn verify_payload<'b>(
-        &self,
-        token: impl AsRef<[u8]>,
-        buffer: &'b mut [u8],
-    ) -> Result<&'b [u8], VerifyError> {
-        let payload = self.authenticate(token.as_ref(), buffer)?;
-        decode(payload, buffer).map(|payload| &*payload)
-    }
-
-    /// The encoded payload of a token whose MAC is right. `buffer` is for a header that has to be read.
-    fn authenticate<'t>(&self, token: &'t [u8], buffer: &mut [u8]) -> Result<&'t [u8], VerifyError> {
-        if token.len() > TOKEN_LEN_MAX {
-            return Err(VerifyError::BeyondLimit(Limit::TokenLength));
-        }
-        let (signing_input, signature) = split_signature(token).ok_or(VerifyError::Malformed)?;
-        let (key, payload) = self.key_and_payload(signing_input, buffer)?;
-        if key.has_signed(signing_input, signature) { Ok(payload) } else { Err(VerifyError::BadSignature) }
-    }
-
-    /// The key that the header asks for, and the encoded payload after it.
-    ///
-    /// A header as our own keys write it is recognised without being decoded. A dot too many is left in the payload,
-    /// where it is no base64url.
-    fn key_and_payload<'t>(
-        &self,
-        signing_input: &'t [u8],
-        buffer: &mut [u8],
-    ) -> Result<(&'k Key, &'t [u8]), VerifyError> {
-        for key in self.keys {
-            if let Some(payload) = signing_input.strip_prefix(key.header()) {
-                return Ok((key, payload));
-            }
-        }
-        let dot = signing_input.iter().position(|&byte| byte == b'.').ok_or(VerifyError::Malformed)?;
-        let (header, payload) = signing_input.split_at_checked(dot).ok_or(VerifyError::Malformed)?;
-        let payload = payload.strip_prefix(b".").ok_or(VerifyError::Malformed)?;
-        Ok((self.key_for(header, buffer)?, payload))
-    }
-
-    /// The key for a header that has to be read. Kept apart, so that the reader is on the stack only meanwhile.
-    #[inline(never)]
-    fn key_for(&self, header: &[u8], buffer: &mut [u8]) -> Result<&'k Key, VerifyError> {
-        if header.len() > HEADER_LEN_MAX {
-            return Err(VerifyError::BeyondLimit(Limit::HeaderLength));
-        }
-        let header = header::read(decode(header, buffer)?)?;
-        let mut error = VerifyError::UnknownKey;
-        for key in self.keys {
-            if !key.answers_to(header.kid) {
-                continue;
-            }
-            if key.accepts_type(header.typ) {
-                return Ok(key);
-            }
-            error = VerifyError::WrongType;
-        }
-        Err(error)
-    }
-
     /// Decides whether authentic claims hold now and here.
     fn judge(&self, claims: &Claims<'_>, now: u64) -> Result<(), VerifyError> {
         let leeway = u64::from(self.leeway_secs);
@@ -233,7 +216,7 @@ impl<'k> Verifier<'k> {
         if self.issuer.is_some() && claims.issuer() != self.issuer {
             return Err(VerifyError::WrongIssuer);
         }
-        if self.audience.is_some_and(|audience| !claims.has_audience(audience)) {
+        if self.audience.0.is_some_and(|audience| !claims.has_audience(audience)) {
             return Err(VerifyError::WrongAudience);
         }
         Ok(())
@@ -254,6 +237,62 @@ impl<'k> Verifier<'k> {
         })?;
         self.judge(&claims, now)?;
         Ok(claims)
+    }
+}
+
+/// The keys of a verifier, which do not depend on what else it knows.
+#[derive(Clone, Copy, Debug)]
+struct Keys<'k>(&'k [Key]);
+
+impl<'k> Keys<'k> {
+    /// The encoded payload of a token whose MAC is right. `buffer` is for a header that has to be read.
+    fn authenticate<'t>(&self, token: &'t [u8], buffer: &mut [u8]) -> Result<&'t [u8], VerifyError> {
+        if token.len() > TOKEN_LEN_MAX {
+            return Err(VerifyError::BeyondLimit(Limit::TokenLength));
+        }
+        let (signing_input, signature) = split_signature(token).ok_or(VerifyError::Malformed)?;
+        let (key, payload) = self.key_and_payload(signing_input, buffer)?;
+        if key.has_signed(signing_input, signature) { Ok(payload) } else { Err(VerifyError::BadSignature) }
+    }
+
+    /// The key that the header asks for, and the encoded payload after it.
+    ///
+    /// A header as our own keys write it is recognised without being decoded. A dot too many is left in the payload,
+    /// where it is no base64url.
+    fn key_and_payload<'t>(
+        &self,
+        signing_input: &'t [u8],
+        buffer: &mut [u8],
+    ) -> Result<(&'k Key, &'t [u8]), VerifyError> {
+        for key in self.0 {
+            if let Some(payload) = signing_input.strip_prefix(key.header()) {
+                return Ok((key, payload));
+            }
+        }
+        let dot = signing_input.iter().position(|&byte| byte == b'.').ok_or(VerifyError::Malformed)?;
+        let (header, payload) = signing_input.split_at_checked(dot).ok_or(VerifyError::Malformed)?;
+        let payload = payload.strip_prefix(b".").ok_or(VerifyError::Malformed)?;
+        Ok((self.key_for(header, buffer)?, payload))
+    }
+
+    /// The key for a header that has to be read. Kept apart, so that the reader is on the stack only meanwhile.
+    #[inline(never)]
+    fn key_for(&self, header: &[u8], buffer: &mut [u8]) -> Result<&'k Key, VerifyError> {
+        if header.len() > HEADER_LEN_MAX {
+            return Err(VerifyError::BeyondLimit(Limit::HeaderLength));
+        }
+        let header = header::read(decode(header, buffer)?)?;
+        let mut error = VerifyError::UnknownKey;
+        for key in self.0 {
+            if !key.answers_to(header.kid) {
+                continue;
+            }
+            if key.accepts_type(header.typ) {
+                return Ok(key);
+            }
+            error = VerifyError::WrongType;
+        }
+        Err(error)
     }
 }
 

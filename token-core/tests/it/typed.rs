@@ -19,7 +19,10 @@ fn pump() -> Pump {
 }
 
 fn read(claims: &str) -> Result<Pump, TypedError> {
-    Verifier::new(&[key()]).verify_as(forge(HEADER, claims), NOW, &mut [0; 512]).map(|(_, pump)| pump)
+    Verifier::new(&[key()])
+        .any_audience()
+        .verify_as(forge(HEADER, claims), NOW, &mut [0; 512])
+        .map(|(_, pump)| pump)
 }
 
 fn written(claims: &impl Serialize) -> Result<(), SignError> {
@@ -32,7 +35,8 @@ fn own_claims_come_back_as_they_were_signed() {
     let mut token = [0; 256];
     let token = keys[0].sign_as(&pump(), &mut token).unwrap();
     let mut buffer = [0; 128];
-    let (claims, read): (_, Pump) = Verifier::new(&keys).verify_as(token, NOW, &mut buffer).unwrap();
+    let (claims, read): (_, Pump) =
+        Verifier::new(&keys).any_audience().verify_as(token, NOW, &mut buffer).unwrap();
     assert_eq!(read, pump());
     assert_eq!(claims.expires_at(), NOW + 60);
 }
@@ -44,9 +48,11 @@ fn own_claims_are_only_read_from_a_token_that_is_good() {
     let token = keys[0].sign_as(&pump(), &mut token).unwrap();
     let strangers = [Key::new(&[3; 32]).unwrap()];
     let mut buffer = [0; 128];
-    let forged = Verifier::new(&strangers).verify_as::<Pump>(token, NOW, &mut buffer).unwrap_err();
+    let forged =
+        Verifier::new(&strangers).any_audience().verify_as::<Pump>(token, NOW, &mut buffer).unwrap_err();
     assert_eq!(forged, TypedError::Refused(VerifyError::BadSignature));
-    let expired = Verifier::new(&keys).verify_as::<Pump>(token, NOW + 60, &mut buffer).unwrap_err();
+    let expired =
+        Verifier::new(&keys).any_audience().verify_as::<Pump>(token, NOW + 60, &mut buffer).unwrap_err();
     assert_eq!(expired, TypedError::Refused(VerifyError::Expired));
     assert_eq!(
         read(r#"{"exp":1800000060,"litres":40,"site":"a","x":[{"y":1,"y":2}]}"#),
@@ -100,7 +106,7 @@ fn registered_claims_beside_own_ones_are_unescaped_as_ever() {
     let keys = [key()];
     let mut buffer = [0; 256];
     let (claims, _): (_, Pump) =
-        Verifier::new(&keys).issuer("😀").verify_as(token, NOW, &mut buffer).unwrap();
+        Verifier::new(&keys).any_audience().issuer("😀").verify_as(token, NOW, &mut buffer).unwrap();
     assert_eq!(claims.issuer(), Some("😀"));
     assert!(claims.audiences().eq(["a\"", "\\"]));
 }
@@ -113,9 +119,11 @@ fn strings_with_escapes_need_no_more_buffer_than_the_payload() {
     let keys = [key()];
     let read = |len: usize| {
         let mut buffer = vec![0; len];
-        let read =
-            Verifier::new(&keys).verify_as::<Pump>(&token, NOW, &mut buffer).map(|(_, pump)| pump.site);
-        let verified = Verifier::new(&keys).verify(&token, NOW, &mut buffer).map(|_| ());
+        let read = Verifier::new(&keys)
+            .any_audience()
+            .verify_as::<Pump>(&token, NOW, &mut buffer)
+            .map(|(_, pump)| pump.site);
+        let verified = Verifier::new(&keys).any_audience().verify(&token, NOW, &mut buffer).map(|_| ());
         (read.map(|site| site.to_string()), verified)
     };
     const HEADER_AND_DOT: usize = "eyJhbGciOiJIUzI1NiJ9.".len();

@@ -54,7 +54,7 @@ fn check(what: &str, is_good: bool) {
 fn published_tokens_are_verified() -> bool {
     let Some(joes) = key_of(&RFC_7515_A_1) else { return false };
     let mut buffer = [0; 256];
-    let joe = Verifier::new(slice::from_ref(&joes)).issuer("joe");
+    let joe = Verifier::new(slice::from_ref(&joes)).issuer("joe").any_audience();
     let is_joe = joe.verify(RFC_7515_A_1.token, 1_300_819_379, &mut buffer).is_ok();
     let too_late = joe.verify(RFC_7515_A_1.token, 1_300_819_380, &mut buffer).err();
 
@@ -109,17 +109,17 @@ fn figures(key: &Key) {
     let verify_stack = stack_used(|| check("verify", verify(key, token, &mut buffer).is_ok()));
 
     // Before the MAC there is only the header to attack with, after it the claims.
-    let mut header = |opening: &[u8; 8], rest: &[u8; 4], expected| {
+    let mut header = |opening: &[u8; 8], rest: &[u8; 4]| {
         let token = &mut out[..HEADER_LEN_MAX + TOKEN.len()];
         token.as_chunks_mut().0.fill(*rest);
         token[..opening.len()].copy_from_slice(opening);
         token[HEADER_LEN_MAX..].copy_from_slice(TOKEN.as_bytes());
         token[HEADER_LEN_MAX] = b'.';
-        stack_used(|| check("header", verify(key, token, &mut buffer) == Err(expected)))
+        stack_used(|| check("header", verify(key, token, &mut buffer) == Err(VerifyError::Malformed)))
     };
     // {"a":"aaa... and {"a":[[[...
-    let flat_header_stack = header(b"eyJhIjoi", b"YWFh", VerifyError::Malformed);
-    let nested_header_stack = header(b"eyJhIjpb", b"W1tb", VerifyError::Malformed);
+    let flat_header_stack = header(b"eyJhIjoi", b"YWFh");
+    let nested_header_stack = header(b"eyJhIjpb", b"W1tb");
 
     let mut claims = |opening: &[u8], rest: u8, closing: &[u8], expected| {
         buffer.fill(rest);
