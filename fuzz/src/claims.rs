@@ -32,7 +32,7 @@ impl<'a> AnyClaims<'a> {
     }
 }
 
-/// Claims of one's own, which serde-json-core reads after the strict reader.
+/// Claims of one's own, read after the strict reader has passed them.
 #[derive(Deserialize, PartialEq, Eq, Debug)]
 pub struct Own {
     pub exp: u64,

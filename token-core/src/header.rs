@@ -4,7 +4,7 @@ use core::str;
 
 use heapless::Vec;
 
-use crate::json::{self, Fault, Kind, Member, Span};
+use crate::json::{self, Kind, Member, Span};
 use crate::verify::VerifyError;
 
 /// Types are registered below `application/`, and the prefix is usually left out (RFC 7515 §4.1.9).
@@ -45,7 +45,9 @@ pub(crate) struct Header<'a> {
 /// is refused by name: to ignore it would be to accept a token on other terms than its issuer's.
 pub(crate) fn read(document: &mut [u8]) -> Result<Header<'_>, VerifyError> {
     let mut found = [None; MEMBERS.len()];
-    json::read(document, &MEMBERS, &mut found, &mut Vec::<_, 0>::new())?;
+    let mut no_texts = Vec::<_, 0>::new();
+    // A header that is not strict JSON, has a member of the wrong type or is beyond a limit, is no header at all.
+    json::read(document, &MEMBERS, &mut found, &mut no_texts).map_err(|_| VerifyError::Malformed)?;
     let [alg, typ, kid, crit, b64, forbidden @ ..] = &found;
     if crit.or(*b64).is_some() {
         return Err(VerifyError::CriticalHeader);
@@ -76,11 +78,4 @@ pub(crate) fn is_same_type(left: &[u8], right: &[u8]) -> bool {
 #[inline(never)]
 fn is_alike(left: &[u8], right: &[u8]) -> bool {
     left.eq_ignore_ascii_case(right)
-}
-
-/// A header that is not strict JSON, or has a member of the wrong type, is no header at all.
-impl From<Fault> for VerifyError {
-    fn from(_: Fault) -> Self {
-        VerifyError::Malformed
-    }
 }

@@ -20,16 +20,29 @@ pub const NAMES_MAX: usize = 64;
 
 const _: () = assert!(NAMES_MAX <= u8::MAX as usize, "a container counts the names before it in a u8");
 
-/// Why a document was not read. As wide as a [`Span`], so that either travels in the same register.
+/// Why a document was not read. One number as wide as a [`Span`], so that either travels in the same register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
-pub(crate) enum Fault {
-    /// Not JSON, not strictly, or beyond a limit.
-    NotStrict,
-    /// A value is not of the type that was asked for, or it has been given before.
-    Invalid,
+pub(crate) struct Fault(u32);
+
+impl Fault {
+    /// Not JSON, or not strictly.
+    pub(crate) const NOT_STRICT: Fault = Fault(0);
     /// A member is not there without which the object means nothing.
-    Missing,
+    pub(crate) const MISSING: Fault = Fault(1);
+    pub(crate) const TOO_DEEP: Fault = Fault(2);
+    pub(crate) const TOO_MANY_NAMES: Fault = Fault(3);
+    pub(crate) const TOO_MANY_TEXTS: Fault = Fault(4);
+    const INVALID_FROM: u32 = 5;
+
+    /// The value of a member is not of the type that was asked for, or it has been given before.
+    pub(crate) const fn invalid(place: usize) -> Self {
+        Fault(Self::INVALID_FROM + place as u32)
+    }
+
+    /// The place of the member that is invalid.
+    pub(crate) fn invalid_place(self) -> Option<usize> {
+        self.0.checked_sub(Self::INVALID_FROM).map(|place| place as usize)
+    }
 }
 
 /// Where a string or a number stands in its document: of a string what is between the quotes, without its escapes.
@@ -62,6 +75,11 @@ impl Span {
         document.get(self.start()..self.end()).unwrap_or_default()
     }
 
+    /// Whether it is no text, but marks a member that is there: no value stands before the brace.
+    pub(crate) fn is_mark(self) -> bool {
+        self.start() == 0
+    }
+
     /// The text itself; empty when `document` is not the one the span was read from.
     pub(crate) fn of(self, document: &str) -> &str {
         document.get(self.start()..self.end()).unwrap_or_default()
@@ -80,6 +98,9 @@ pub(crate) struct Member {
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Text,
+    /// Any value; if it is a text, it is noted.
+    TextOrAny,
+    /// A number without a minus.
     Number,
     /// A text, or an array of texts.
     Texts,
@@ -98,6 +119,11 @@ impl Member {
         };
         Member { word, len: name.len() as u8, kind }
     }
+
+    #[cfg(test)]
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        position(core::slice::from_ref(self), name.as_bytes()).is_some()
+    }
 }
 
 /// The place of the member that has this name.
@@ -114,15 +140,11 @@ impl Kind {
     /// Whether it may begin with this byte, where so many containers are open.
     fn may_begin_with(self, token: u8, depth: usize) -> bool {
         match self {
-            Kind::Any => true,
+            Kind::Any | Kind::TextOrAny => true,
             Kind::Text | Kind::Name => token == b'"',
             Kind::Number => token.is_ascii_digit(),
             Kind::Texts => token == b'"' || token == b'[' && depth == 1,
         }
-    }
-
-    fn fault(self) -> Fault {
-        if let Kind::Name = self { Fault::NotStrict } else { Fault::Invalid }
     }
 }
 
@@ -140,9 +162,9 @@ pub(crate) fn read(
     texts: &mut VecView<Span>,
 ) -> Result<(), Fault> {
     if document.len() > DOCUMENT_LEN_MAX {
-        return Err(Fault::NotStrict);
+        return Err(Fault::NOT_STRICT);
     }
-    let cursor = Cursor { document, at: 0 };
+    let cursor = Cursor::new(document);
     Reader { cursor, members, found, texts, place: 0, open: Vec::new(), names: Vec::new() }.read()
 }
 
@@ -168,17 +190,21 @@ impl<'a> Reader<'a> {
         let mut kind = Kind::Any;
         let mut token = self.cursor.token();
         if token != b'{' {
-            return Err(Fault::NotStrict);
+            return Err(Fault::NOT_STRICT);
         }
         loop {
             // Here a value begins, or a name.
+            if let Kind::TextOrAny = kind {
+                kind = if token == b'"' { Kind::Text } else { Kind::Any };
+            }
             if !kind.may_begin_with(token, self.open.len()) {
-                return Err(kind.fault());
+                let is_name = matches!(kind, Kind::Name);
+                return Err(if is_name { Fault::NOT_STRICT } else { Fault::invalid(self.place) });
             }
             if let b'[' | b'{' = token {
                 let (names_from, end) =
                     if token == b'[' { (ARRAY, b']') } else { (self.names.len() as u8, b'}') };
-                self.open.push(names_from).map_err(|_| Fault::NotStrict)?;
+                self.open.push(names_from).map_err(|_| Fault::TOO_DEEP)?;
                 token = self.cursor.token();
                 if token != end {
                     kind = if names_from == ARRAY { kind } else { Kind::Name };
@@ -195,7 +221,7 @@ impl<'a> Reader<'a> {
                 token = self.cursor.token();
                 if let Kind::Name = kind {
                     if token != b':' {
-                        return Err(Fault::NotStrict);
+                        return Err(Fault::NOT_STRICT);
                     }
                     kind = self.begin_member(scalar)?;
                     token = self.cursor.token();
@@ -209,7 +235,7 @@ impl<'a> Reader<'a> {
                 token = self.cursor.token();
                 if self.open.is_empty() {
                     let is_at_end = self.cursor.at > self.cursor.document.len();
-                    return if is_at_end { Ok(()) } else { Err(Fault::NotStrict) };
+                    return if is_at_end { Ok(()) } else { Err(Fault::NOT_STRICT) };
                 }
             }
             token = self.cursor.token();
@@ -245,9 +271,9 @@ impl<'a> Reader<'a> {
         let names_from = self.open.last().copied().unwrap_or_default();
         let siblings = self.names.get(usize::from(names_from)..).unwrap_or_default();
         if siblings.iter().any(|&sibling| self.cursor.bytes(sibling) == bytes) {
-            return Err(Fault::NotStrict);
+            return Err(Fault::NOT_STRICT);
         }
-        self.names.push(name).map_err(|_| Fault::NotStrict)?;
+        self.names.push(name).map_err(|_| Fault::TOO_MANY_NAMES)?;
         Ok(Kind::Any)
     }
 
@@ -256,7 +282,7 @@ impl<'a> Reader<'a> {
     fn take_place(&mut self, place: usize, member: &Member) -> Result<Kind, Fault> {
         match self.found.get_mut(place) {
             Some(found @ None) => *found = Some(Span::new(0, 0)),
-            _ => return Err(Fault::Invalid),
+            _ => return Err(Fault::invalid(place)),
         }
         self.place = place;
         Ok(member.kind)
@@ -271,8 +297,8 @@ impl<'a> Reader<'a> {
                     *found = Some(value);
                 }
             }
-            Kind::Texts => self.texts.push(value).map_err(|_| Fault::NotStrict)?,
-            Kind::Any | Kind::Name => {}
+            Kind::Texts => self.texts.push(value).map_err(|_| Fault::TOO_MANY_TEXTS)?,
+            Kind::Any | Kind::TextOrAny | Kind::Name => {}
         }
         Ok(())
     }
@@ -283,7 +309,7 @@ impl<'a> Reader<'a> {
         match (self.open.pop(), token) {
             (Some(ARRAY), b']') => {}
             (Some(names_from), b'}') if names_from != ARRAY => self.names.truncate(usize::from(names_from)),
-            _ => return Err(Fault::NotStrict),
+            _ => return Err(Fault::NOT_STRICT),
         }
         Ok(())
     }
@@ -305,13 +331,17 @@ const ESCAPES: [(u8, u8); 8] = [
 ];
 
 /// The place in the document, and what can begin there.
-struct Cursor<'d> {
+pub(crate) struct Cursor<'d> {
     document: &'d mut [u8],
-    at: usize,
+    pub(crate) at: usize,
 }
 
-impl Cursor<'_> {
-    fn bytes(&self, span: Span) -> &[u8] {
+impl<'d> Cursor<'d> {
+    pub(crate) fn new(document: &'d mut [u8]) -> Self {
+        Cursor { document, at: 0 }
+    }
+
+    pub(crate) fn bytes(&self, span: Span) -> &[u8] {
         span.bytes_of(self.document)
     }
 
@@ -331,7 +361,7 @@ impl Cursor<'_> {
     ///
     /// Called from everywhere, so a device has it once.
     #[cfg_attr(target_os = "none", inline(never))]
-    fn token(&mut self) -> u8 {
+    pub(crate) fn token(&mut self) -> u8 {
         loop {
             match self.take() {
                 b' ' | b'\t' | b'\n' | b'\r' => {}
@@ -341,7 +371,7 @@ impl Cursor<'_> {
     }
 
     /// The string whose opening quote was just read.
-    fn string(&mut self) -> Result<Span, Fault> {
+    pub(crate) fn string(&mut self) -> Result<Span, Fault> {
         let start = self.at;
         self.at += plain_len(self.document.get(start..).unwrap_or_default());
         let end = self.at;
@@ -370,7 +400,7 @@ impl Cursor<'_> {
                     let character = self.escape()?;
                     end = self.put_character(end, character);
                 }
-                ..b' ' => return Err(Fault::NotStrict),
+                ..b' ' => return Err(Fault::NOT_STRICT),
                 byte => end = self.put(end, byte),
             }
         }
@@ -417,7 +447,7 @@ impl Cursor<'_> {
             return Ok(char::from(character));
         }
         if letter != b'u' {
-            return Err(Fault::NotStrict);
+            return Err(Fault::NOT_STRICT);
         }
         let mut code = self.hex_unit()?;
         if let 0xD800..0xDC00 = code
@@ -427,7 +457,7 @@ impl Cursor<'_> {
         {
             code = 0x1_0000 + ((code - 0xD800) << 10 | (low - 0xDC00));
         }
-        char::from_u32(code).ok_or(Fault::NotStrict)
+        char::from_u32(code).ok_or(Fault::NOT_STRICT)
     }
 
     /// The UTF-16 code unit of four hexadecimal digits.
@@ -439,7 +469,7 @@ impl Cursor<'_> {
                 digit @ b'0'..=b'9' => digit - b'0',
                 letter @ b'a'..=b'f' => letter - b'a' + 10,
                 letter @ b'A'..=b'F' => letter - b'A' + 10,
-                _ => return Err(Fault::NotStrict),
+                _ => return Err(Fault::NOT_STRICT),
             };
             unit = unit << 4 | u32::from(digit);
         }
@@ -447,20 +477,20 @@ impl Cursor<'_> {
     }
 
     /// A value that is neither an object nor an array, whose first byte was just read.
-    fn scalar(&mut self, first: u8) -> Result<Span, Fault> {
+    pub(crate) fn scalar(&mut self, first: u8) -> Result<Span, Fault> {
         let rest: &[u8] = match first {
             b'"' => return self.string(),
             b'-' | b'0'..=b'9' => return self.number(),
             b't' => b"rue",
             b'f' => b"alse",
             b'n' => b"ull",
-            _ => return Err(Fault::NotStrict),
+            _ => return Err(Fault::NOT_STRICT),
         };
         let start = self.at;
         if rest.iter().all(|&byte| self.take() == byte) {
             Ok(Span::new(start, self.at))
         } else {
-            Err(Fault::NotStrict)
+            Err(Fault::NOT_STRICT)
         }
     }
 
@@ -471,7 +501,7 @@ impl Cursor<'_> {
         self.passes(b'-');
         let leads_with_zero = self.peek() == b'0';
         if self.digits()? > 1 && leads_with_zero {
-            return Err(Fault::NotStrict);
+            return Err(Fault::NOT_STRICT);
         }
         if self.passes(b'.') {
             self.digits()?;
@@ -498,7 +528,7 @@ impl Cursor<'_> {
         while self.peek().is_ascii_digit() {
             self.at += 1;
         }
-        if self.at == start { Err(Fault::NotStrict) } else { Ok(self.at - start) }
+        if self.at == start { Err(Fault::NOT_STRICT) } else { Ok(self.at - start) }
     }
 }
 
@@ -531,27 +561,6 @@ fn special(word: u64) -> u64 {
     let quotes_and_controls = below(word ^ (ONES * 0x02), b' ' + 1);
     let backslashes = below(word ^ (ONES * u64::from(b'\\')), 1);
     (quotes_and_controls | backslashes) & (ONES << 7)
-}
-
-/// Writes out, in place, those escapes of a document found strict that `serde-json-core` cannot undo, such as surrogate
-/// pairs; returns the new length. What must be escaped in any string stays so.
-pub(crate) fn respell(document: &mut [u8]) -> usize {
-    let mut cursor = Cursor { document, at: 0 };
-    let mut end = 0;
-    while cursor.at < cursor.document.len() {
-        let start = cursor.at;
-        if cursor.take() == b'\\'
-            && let Ok(character @ (' '..='!' | '#'..='[' | ']'..)) = cursor.escape()
-        {
-            end = cursor.put_character(end, character);
-            continue;
-        }
-        for at in start..cursor.at {
-            let byte = cursor.document.get(at).copied().unwrap_or_default();
-            end = cursor.put(end, byte);
-        }
-    }
-    end
 }
 
 #[cfg(test)]

@@ -133,11 +133,22 @@ impl Key {
 
     /// Signs any bytes: the JWS layer alone (RFC 7515 §5.1), for a payload that is not claims.
     ///
+    /// So that it never passes as claims, also where others verify with less care, a JSON object with a registered claim
+    /// in it is refused (RFC 7519 §4.1: `iss`, `sub`, `aud`, `exp`, `nbf`, `iat`, `jti`). Sign it by
+    /// [`sign_as`](Key::sign_as), or put it into a member of another object.
+    ///
     /// # Errors
     ///
-    /// As [`sign`](Key::sign).
+    /// As [`sign`](Key::sign), and [`SignError::PayloadIsClaims`].
     pub fn sign_payload<'b>(&self, payload: &[u8], out: &'b mut [u8]) -> Result<&'b str, SignError> {
         self.seal(out, |place| {
+            let mut writer = Writer::new(place);
+            writer.put(payload);
+            let len = writer.finish()?;
+            if Claims::has_registered(place.get_mut(..len).unwrap_or_default()) {
+                return Err(SignError::PayloadIsClaims);
+            }
+            // Looking for claims undoes escapes, so it is written once more.
             let mut writer = Writer::new(place);
             writer.put(payload);
             writer.finish()
@@ -278,6 +289,8 @@ pub enum SignError {
     TooLong,
     /// Our own verifier would refuse these claims at any time.
     InvalidClaims,
+    /// The payload that was not to be claims is a JSON object with registered claims.
+    PayloadIsClaims,
 }
 
 impl fmt::Display for SignError {
@@ -286,6 +299,7 @@ impl fmt::Display for SignError {
             SignError::BufferTooSmall => "the buffer is too small for the token",
             SignError::TooLong => "the token would be too long to be accepted",
             SignError::InvalidClaims => "the claims would never be accepted",
+            SignError::PayloadIsClaims => "the payload would pass as claims",
         })
     }
 }

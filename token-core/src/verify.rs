@@ -5,10 +5,11 @@ use core::fmt;
 use serde::de::DeserializeOwned;
 
 use crate::base64url::{self, DecodeError};
-use crate::claims::Claims;
+use crate::claims::{Claim, Claims};
 use crate::header;
-use crate::json::{self, Fault};
+use crate::json::Fault;
 use crate::key::{Key, SIGNATURE_LEN};
+use crate::typed::{self, TypedError};
 
 /// Longest token that is looked at, in characters. HTTP servers commonly end a header line at 8 KiB.
 pub const TOKEN_LEN_MAX: usize = 8192;
@@ -18,7 +19,7 @@ pub const HEADER_LEN_MAX: usize = 512;
 
 const _: () = assert!(TOKEN_LEN_MAX <= u16::MAX as usize, "places in a payload are kept in 16 bits");
 
-/// How many bytes of buffer suffice to verify any token of up to `token_len` characters.
+/// How many bytes of buffer suffice to verify any token of up to `token_len` characters, by any method.
 ///
 /// The header and the payload are decoded into the same place, one after the other. A header just as one of our keys
 /// writes it is not decoded at all.
@@ -44,40 +45,70 @@ pub const fn payload_len_max(token_len: usize) -> usize {
 /// let claims = NewClaims { issuer: Some("home"), expires_at: 100, ..NewClaims::default() };
 /// let token = keys[1].sign_to::<160>(&claims)?;
 ///
-/// let verifier = Verifier::new(&keys).issuer("home").leeway_secs(5);
+/// let verifier = Verifier::new(&keys).issuer("home").any_audience().leeway_secs(5);
 /// let mut buffer = [0; 64];
 /// assert!(verifier.verify(&token, 104, &mut buffer).is_ok());
 /// assert_eq!(verifier.verify(&token, 105, &mut buffer).err(), Some(VerifyError::Expired));
 /// assert_eq!(verifier.audience("door").verify(&token, 99, &mut buffer).err(), Some(VerifyError::WrongAudience));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Whom its tokens are for is a choice that has to be made: [`audience`](Verifier::audience) or
+/// [`any_audience`](Verifier::any_audience), said aloud. Until then there is no
+/// `verify` to call:
+///
+/// ```compile_fail,E0599
+/// # use token_core::{Key, Verifier};
+/// # let keys = [Key::new(&[1; 32])?];
+/// Verifier::new(&keys).verify("a.b.c", 0, &mut [0; 64]);
+/// # Ok::<(), token_core::KeyError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Verifier<'k> {
-    keys: &'k [Key],
+pub struct Verifier<'k, A = Audience<'k>> {
+    keys: Keys<'k>,
     issuer: Option<&'k str>,
-    audience: Option<&'k str>,
+    audience: A,
     leeway_secs: u32,
 }
 
-impl<'k> Verifier<'k> {
-    /// A verifier that accepts what any of `keys` has signed.
+/// What a [`Verifier`] has until it is told whom its tokens are for; it verifies no claims.
+#[derive(Clone, Copy, Debug)]
+pub struct NoAudienceYet;
+
+/// Whom the tokens of a [`Verifier`] are for.
+#[derive(Clone, Copy, Debug)]
+pub struct Audience<'k>(Option<&'k str>);
+
+impl<'k> Verifier<'k, NoAudienceYet> {
+    /// A verifier that accepts what any of `keys` has signed, once it is told whom for.
     ///
     /// The token's `kid` selects the key: of several with one `kid`, the first that is for the token's type. A token
     /// without `kid` is only for a key without.
     pub const fn new(keys: &'k [Key]) -> Self {
-        Verifier { keys, issuer: None, audience: None, leeway_secs: 0 }
+        Verifier { keys: Keys(keys), issuer: None, audience: NoAudienceYet, leeway_secs: 0 }
     }
+}
 
+impl<'k, A: Copy> Verifier<'k, A> {
     /// Requires `iss` to be exactly this (RFC 7519 §4.1.1).
     pub const fn issuer(self, issuer: &'k str) -> Self {
         Verifier { issuer: Some(issuer), ..self }
     }
 
     /// Requires `aud` to be or to contain exactly this (RFC 7519 §4.1.3).
-    ///
-    /// Without it any audience passes: set it, or look at [`Claims::audiences`], wherever a key has several uses.
-    pub const fn audience(self, audience: &'k str) -> Self {
-        Verifier { audience: Some(audience), ..self }
+    pub const fn audience(self, audience: &'k str) -> Verifier<'k> {
+        self.for_audience(Some(audience))
+    }
+
+    /// Accepts a token whomever it is for, also one for somebody else: ask [`Claims::has_audience`] for each of several
+    /// names of your own, unless the key has one use only.
+    pub const fn any_audience(self) -> Verifier<'k> {
+        self.for_audience(None)
+    }
+
+    const fn for_audience(self, audience: Option<&'k str>) -> Verifier<'k> {
+        let Verifier { keys, issuer, leeway_secs, .. } = self;
+        Verifier { keys, issuer, audience: Audience(audience), leeway_secs }
     }
 
     /// Accepts a token so many seconds after `exp` and before `nbf`, for clocks that differ; 0 unless set.
@@ -85,10 +116,29 @@ impl<'k> Verifier<'k> {
         Verifier { leeway_secs, ..self }
     }
 
+    /// Verifies the JWS layer alone (RFC 7515 §5.2) and returns the payload, whatever it is.
+    ///
+    /// No claim is checked, not even that the token has not expired or whom it is for: this is for payloads that are not
+    /// claims, and what is claims passes all the same.
+    ///
+    /// # Errors
+    ///
+    /// The [`VerifyError`]s that are not about claims.
+    pub fn verify_payload<'b>(
+        &self,
+        token: impl AsRef<[u8]>,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8], VerifyError> {
+        let payload = self.keys.authenticate(token.as_ref(), buffer)?;
+        decode(payload, buffer).map(|payload| &*payload)
+    }
+}
+
+impl Verifier<'_> {
     /// Verifies a token at the time `now`, in seconds since 1970, and returns its claims.
     ///
-    /// `buffer` takes the decoded header, then the decoded payload: [`payload_len_max`] bytes suffice. After an error its contents mean
-    /// nothing.
+    /// `buffer` takes the decoded header, then the decoded payload: [`payload_len_max`] bytes suffice. After an error its
+    /// contents mean nothing.
     ///
     /// # Errors
     ///
@@ -99,106 +149,58 @@ impl<'k> Verifier<'k> {
         now: u64,
         buffer: &'b mut [u8],
     ) -> Result<Claims<'b>, VerifyError> {
-        let payload = self.authenticate(token.as_ref(), buffer)?;
-        self.claims(decode(payload, buffer)?.0, now)
+        let payload = self.keys.authenticate(token.as_ref(), buffer)?;
+        self.claims(decode(payload, buffer)?, now)
     }
 
     /// Verifies a token as [`verify`](Verifier::verify) does, then reads claims of a type of your own out of it.
     ///
-    /// They are read by `serde-json-core`, from JSON that has been found strict by then. What of `buffer` the payload
-    /// leaves free is where it unescapes strings, one at a time. Three things to know about it: a `null` becomes NaN in
-    /// a float, so ask for an `Option` if that matters; `i128`, bytes and self-describing types are not supported; and
-    /// a map whose keys are not strings panics.
+    /// They are read from JSON that has been found strict by then, and in `buffer`: no more of it is needed than to
+    /// [`verify`](Verifier::verify). A type may be anything that `serde` derives: maps, enums, tuples, options, nested;
+    /// flattened, tagged inside and untagged ones where `serde` has a heap, as it has with `serde_json`. What there is no
+    /// reading into is an error and no panic: `i128`, maps whose keys are no text, an array where a struct should be, a
+    /// number with a fraction or an exponent where an integer should be.
+    ///
+    /// ```
+    /// use serde::Deserialize;
+    /// use token_core::{Key, TypedError, Verifier};
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Visit {
+    ///     floor: u8,
+    /// }
+    ///
+    /// let keys = [Key::new(&[7; 32])?];
+    /// let mut room = [0; 128];
+    /// let token = keys[0].sign_as(&serde_json::json!({ "exp": 100, "floor": "third" }), &mut room)?;
+    /// let verdict = Verifier::new(&keys).any_audience().verify_as::<Visit>(token, 99, &mut [0; 64]).map(|(_, visit)| visit.floor);
+    /// assert_eq!(verdict, Err(TypedError::WrongClaims { field: Some("floor") }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`verify`](Verifier::verify), and [`VerifyError::WrongClaims`] when the claims are not a `T`.
+    /// [`TypedError::Refused`] as [`verify`](Verifier::verify), and [`TypedError::WrongClaims`] when the claims are not a `T`.
     pub fn verify_as<'b, T: DeserializeOwned>(
         &self,
         token: impl AsRef<[u8]>,
         now: u64,
         buffer: &'b mut [u8],
-    ) -> Result<(Claims<'b>, T), VerifyError> {
-        let payload = self.authenticate(token.as_ref(), buffer)?;
-        if !decode(payload, buffer)?.0.contains(&b'\\') {
-            let (json, scratch) = decode(payload, buffer)?;
-            let claims = self.claims(json, now)?;
-            let typed = read_typed(claims.payload().as_bytes(), scratch)?;
-            return Ok((claims, typed));
+    ) -> Result<(Claims<'b>, T), TypedError> {
+        let payload = self.keys.authenticate(token.as_ref(), buffer)?;
+        let json = decode(payload, buffer)?;
+        let has_escapes = json.contains(&b'\\');
+        let places = self.claims(json, now)?.into_places();
+        if !has_escapes {
+            // Neither reader has changed anything, so what the one has found stays where it is.
+            let len = base64url::decoded_len(payload.len());
+            let json = buffer.get_mut(..len).unwrap_or_default();
+            let typed = typed::read(json)?;
+            return Ok((Claims::new(json, places), typed));
         }
-        // The strict reader has to pass the bytes first, and undoes the escapes in them, so they are decoded anew for
-        // the other; and once more for the claims, which borrow what the strict reader leaves.
-        self.claims(decode(payload, buffer)?.0, now)?;
-        let (json, scratch) = decode(payload, buffer)?;
-        let len = json::respell(json);
-        let typed = read_typed(json.get(..len).unwrap_or_default(), scratch)?;
-        Ok((self.claims(decode(payload, buffer)?.0, now)?, typed))
-    }
-
-    /// Verifies the JWS layer alone (RFC 7515 §5.2) and returns the payload, whatever it is.
-    ///
-    /// No claim is checked, not even that the token has not expired: this is for payloads that are not claims.
-    ///
-    /// # Errors
-    ///
-    /// The [`VerifyError`]s that are not about claims.
-    pub fn verify_payload<'b>(
-        &self,
-        token: impl AsRef<[u8]>,
-        buffer: &'b mut [u8],
-    ) -> Result<&'b [u8], VerifyError> {
-        let payload = self.authenticate(token.as_ref(), buffer)?;
-        decode(payload, buffer).map(|(payload, _)| &*payload)
-    }
-
-    /// The encoded payload of a token whose MAC is right. `buffer` is for a header that has to be read.
-    fn authenticate<'t>(&self, token: &'t [u8], buffer: &mut [u8]) -> Result<&'t [u8], VerifyError> {
-        if token.len() > TOKEN_LEN_MAX {
-            return Err(VerifyError::TooLong);
-        }
-        let (signing_input, signature) = split_signature(token).ok_or(VerifyError::Malformed)?;
-        let (key, payload) = self.key_and_payload(signing_input, buffer)?;
-        if key.has_signed(signing_input, signature) { Ok(payload) } else { Err(VerifyError::BadSignature) }
-    }
-
-    /// The key that the header asks for, and the encoded payload after it.
-    ///
-    /// A header as our own keys write it is recognised without being decoded. A dot too many is left in the payload,
-    /// where it is no base64url.
-    fn key_and_payload<'t>(
-        &self,
-        signing_input: &'t [u8],
-        buffer: &mut [u8],
-    ) -> Result<(&'k Key, &'t [u8]), VerifyError> {
-        for key in self.keys {
-            if let Some(payload) = signing_input.strip_prefix(key.header()) {
-                return Ok((key, payload));
-            }
-        }
-        let dot = signing_input.iter().position(|&byte| byte == b'.').ok_or(VerifyError::Malformed)?;
-        let (header, payload) = signing_input.split_at_checked(dot).ok_or(VerifyError::Malformed)?;
-        let payload = payload.strip_prefix(b".").ok_or(VerifyError::Malformed)?;
-        Ok((self.key_for(header, buffer)?, payload))
-    }
-
-    /// The key for a header that has to be read. Kept apart, so that the reader is on the stack only meanwhile.
-    #[inline(never)]
-    fn key_for(&self, header: &[u8], buffer: &mut [u8]) -> Result<&'k Key, VerifyError> {
-        if header.len() > HEADER_LEN_MAX {
-            return Err(VerifyError::TooLong);
-        }
-        let header = header::read(decode(header, buffer)?.0)?;
-        let mut error = VerifyError::UnknownKey;
-        for key in self.keys {
-            if !key.answers_to(header.kid) {
-                continue;
-            }
-            if key.accepts_type(header.typ) {
-                return Ok(key);
-            }
-            error = VerifyError::WrongType;
-        }
-        Err(error)
+        // Each reader undoes the escapes in its own order, so each gets the bytes as they were signed.
+        let typed = typed::read(decode(payload, buffer)?)?;
+        Ok((self.claims(decode(payload, buffer)?, now)?, typed))
     }
 
     /// Decides whether authentic claims hold now and here.
@@ -214,7 +216,7 @@ impl<'k> Verifier<'k> {
         if self.issuer.is_some() && claims.issuer() != self.issuer {
             return Err(VerifyError::WrongIssuer);
         }
-        if self.audience.is_some_and(|audience| !claims.has_audience(audience)) {
+        if self.audience.0.is_some_and(|audience| !claims.has_audience(audience)) {
             return Err(VerifyError::WrongAudience);
         }
         Ok(())
@@ -224,31 +226,83 @@ impl<'k> Verifier<'k> {
     fn claims<'b>(&self, payload: &'b mut [u8], now: u64) -> Result<Claims<'b>, VerifyError> {
         let mut claims = Claims::empty();
         claims.read(payload).map_err(|fault| match fault {
-            Fault::NotStrict => VerifyError::MalformedClaims,
-            Fault::Invalid => VerifyError::InvalidClaim,
-            Fault::Missing => VerifyError::MissingExpiry,
+            Fault::MISSING => VerifyError::MissingExpiry,
+            Fault::TOO_DEEP => VerifyError::BeyondLimit(Limit::Depth),
+            Fault::TOO_MANY_NAMES => VerifyError::BeyondLimit(Limit::Names),
+            Fault::TOO_MANY_TEXTS => VerifyError::BeyondLimit(Limit::Audiences),
+            other => match other.invalid_place().and_then(Claim::at) {
+                Some(claim) => VerifyError::InvalidClaim(claim),
+                None => VerifyError::MalformedClaims,
+            },
         })?;
         self.judge(&claims, now)?;
         Ok(claims)
     }
 }
 
-/// Decodes a segment into the front of `buffer`; returns that, and what is left of it.
-fn decode<'b>(segment: &[u8], buffer: &'b mut [u8]) -> Result<(&'b mut [u8], &'b mut [u8]), VerifyError> {
+/// The keys of a verifier, which do not depend on what else it knows.
+#[derive(Clone, Copy, Debug)]
+struct Keys<'k>(&'k [Key]);
+
+impl<'k> Keys<'k> {
+    /// The encoded payload of a token whose MAC is right. `buffer` is for a header that has to be read.
+    fn authenticate<'t>(&self, token: &'t [u8], buffer: &mut [u8]) -> Result<&'t [u8], VerifyError> {
+        if token.len() > TOKEN_LEN_MAX {
+            return Err(VerifyError::BeyondLimit(Limit::TokenLength));
+        }
+        let (signing_input, signature) = split_signature(token).ok_or(VerifyError::Malformed)?;
+        let (key, payload) = self.key_and_payload(signing_input, buffer)?;
+        if key.has_signed(signing_input, signature) { Ok(payload) } else { Err(VerifyError::BadSignature) }
+    }
+
+    /// The key that the header asks for, and the encoded payload after it.
+    ///
+    /// A header as our own keys write it is recognised without being decoded. A dot too many is left in the payload,
+    /// where it is no base64url.
+    fn key_and_payload<'t>(
+        &self,
+        signing_input: &'t [u8],
+        buffer: &mut [u8],
+    ) -> Result<(&'k Key, &'t [u8]), VerifyError> {
+        for key in self.0 {
+            if let Some(payload) = signing_input.strip_prefix(key.header()) {
+                return Ok((key, payload));
+            }
+        }
+        let dot = signing_input.iter().position(|&byte| byte == b'.').ok_or(VerifyError::Malformed)?;
+        let (header, payload) = signing_input.split_at_checked(dot).ok_or(VerifyError::Malformed)?;
+        let payload = payload.strip_prefix(b".").ok_or(VerifyError::Malformed)?;
+        Ok((self.key_for(header, buffer)?, payload))
+    }
+
+    /// The key for a header that has to be read. Kept apart, so that the reader is on the stack only meanwhile.
+    #[inline(never)]
+    fn key_for(&self, header: &[u8], buffer: &mut [u8]) -> Result<&'k Key, VerifyError> {
+        if header.len() > HEADER_LEN_MAX {
+            return Err(VerifyError::BeyondLimit(Limit::HeaderLength));
+        }
+        let header = header::read(decode(header, buffer)?)?;
+        let mut error = VerifyError::UnknownKey;
+        for key in self.0 {
+            if !key.answers_to(header.kid) {
+                continue;
+            }
+            if key.accepts_type(header.typ) {
+                return Ok(key);
+            }
+            error = VerifyError::WrongType;
+        }
+        Err(error)
+    }
+}
+
+/// Decodes a segment into the front of `buffer`, and returns that.
+fn decode<'b>(segment: &[u8], buffer: &'b mut [u8]) -> Result<&'b mut [u8], VerifyError> {
     let len = base64url::decode(segment, buffer).map_err(|error| match error {
         DecodeError::Invalid => VerifyError::Malformed,
         DecodeError::BufferTooSmall => VerifyError::BufferTooSmall,
     })?;
-    buffer.split_at_mut_checked(len).ok_or(VerifyError::BufferTooSmall)
-}
-
-/// Reads claims of the caller's type from JSON that has been found strict.
-fn read_typed<T: DeserializeOwned>(json: &[u8], scratch: &mut [u8]) -> Result<T, VerifyError> {
-    match serde_json_core::from_slice_escaped(json, scratch) {
-        Ok((typed, _)) => Ok(typed),
-        Err(serde_json_core::de::Error::EscapedStringIsTooLong) => Err(VerifyError::BufferTooSmall),
-        Err(_) => Err(VerifyError::WrongClaims),
-    }
+    buffer.get_mut(..len).ok_or(VerifyError::BufferTooSmall)
 }
 
 /// What is signed, and the signature. It has one length, so nothing has to be searched for.
@@ -264,14 +318,44 @@ pub(crate) fn is_equal(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len() && core::hint::black_box(difference) == 0
 }
 
+/// A limit that a token is beyond.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Limit {
+    /// [`TOKEN_LEN_MAX`]
+    TokenLength,
+    /// [`HEADER_LEN_MAX`]
+    HeaderLength,
+    /// [`DEPTH_MAX`](crate::DEPTH_MAX), in the claims.
+    Depth,
+    /// [`NAMES_MAX`](crate::NAMES_MAX), in the claims.
+    Names,
+    /// [`AUDIENCES_MAX`](crate::AUDIENCES_MAX)
+    Audiences,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Limit::TokenLength => "the token is longer than 8192 characters",
+            Limit::HeaderLength => "the header of the token is longer than 512 characters",
+            Limit::Depth => "the claims are nested deeper than 16 objects and arrays",
+            Limit::Names => "the claims have more than 64 names open at a time",
+            Limit::Audiences => "the token has more than 8 audiences",
+        })
+    }
+}
+
 /// Why a token was not accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// Longer than [`TOKEN_LEN_MAX`], or its header than [`HEADER_LEN_MAX`].
-    TooLong,
-    /// Not three segments of canonical base64url, or the header is not strict JSON (RFC 7515 §5.2).
+    /// More than this crate takes, of what may be a good token to others.
+    BeyondLimit(Limit),
+    /// Not three segments of canonical base64url, or the header is not strict JSON (RFC 7515 §5.2) or nested
+    /// too deep.
     Malformed,
     /// The header names another algorithm than HS256 (RFC 8725 §3.1).
     UnsupportedAlgorithm,
@@ -285,12 +369,12 @@ pub enum VerifyError {
     WrongType,
     /// The key did not sign this.
     BadSignature,
-    /// The buffer is too small for the header, for the payload, or for the longest string with escapes beside it.
+    /// The buffer is too small for the header or for the payload.
     BufferTooSmall,
-    /// The payload is not one object in strict JSON, or it is beyond a limit of this crate.
+    /// The payload is not one object in strict JSON, or a name in it comes twice.
     MalformedClaims,
-    /// A registered claim has the wrong type, comes twice, or is a time no clock shows.
-    InvalidClaim,
+    /// This claim has the wrong type, comes twice, or is a time no clock shows.
+    InvalidClaim(Claim),
     /// There is no `exp`.
     MissingExpiry,
     /// It is `exp` or later (RFC 7519 §4.1.4).
@@ -301,8 +385,6 @@ pub enum VerifyError {
     WrongIssuer,
     /// The `aud` does not name the expected audience, or is absent.
     WrongAudience,
-    /// The claims are not what the caller's type asks for.
-    WrongClaims,
 }
 
 impl VerifyError {
@@ -314,8 +396,8 @@ impl VerifyError {
 
 impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            VerifyError::TooLong => "the token is too long",
+        let text = match self {
+            VerifyError::BeyondLimit(limit) => return limit.fmt(f),
             VerifyError::Malformed => "the token is malformed",
             VerifyError::UnsupportedAlgorithm => "the token is not signed with HS256",
             VerifyError::CriticalHeader => "the header asks for an extension",
@@ -325,14 +407,17 @@ impl fmt::Display for VerifyError {
             VerifyError::BadSignature => "the signature is wrong",
             VerifyError::BufferTooSmall => "the buffer is too small for the claims",
             VerifyError::MalformedClaims => "the claims are malformed",
-            VerifyError::InvalidClaim => "a registered claim is invalid",
+            VerifyError::InvalidClaim(claim) => {
+                f.write_str("the claim has the wrong type, comes twice or is no time: ")?;
+                claim.name()
+            }
             VerifyError::MissingExpiry => "the token never expires",
             VerifyError::Expired => "the token has expired",
             VerifyError::NotYetValid => "the token is not valid yet",
             VerifyError::WrongIssuer => "the token is from another issuer",
             VerifyError::WrongAudience => "the token is for another audience",
-            VerifyError::WrongClaims => "the claims are not those that were asked for",
-        })
+        };
+        f.write_str(text)
     }
 }
 

@@ -186,10 +186,6 @@ proptest! {
         prop_assert_eq!(one, text.as_bytes());
         prop_assert_eq!(read.len(), document.len());
 
-        let mut respelled = document.clone().into_bytes();
-        let len = respell(&mut respelled);
-        let respelled: Value = serde_json::from_slice(&respelled[..len]).unwrap();
-        prop_assert_eq!(respelled["two"].as_str(), Some(text.as_str()));
     }
 
     #[test]
@@ -428,6 +424,6 @@ fn a_member_is_found_in_the_outermost_object_only_however_its_name_is_spelled() 
     {
         let members = [Member::new("one", Kind::Text)];
         let read = read(&mut document.as_bytes().to_vec(), &members, &mut [None], &mut Vec::<_, 0>::new());
-        assert_eq!(read, Err(Fault::Invalid), "{document}");
+        assert_eq!(read, Err(Fault::invalid(0)), "{document}");
     }
 }

@@ -5,6 +5,7 @@ mod oracle;
 mod refresh_tokens;
 mod refusals;
 mod round_trip;
+mod shapes;
 mod support;
 mod typed;
 mod vectors;

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use token_core::{NewClaims, Verifier, VerifyError};
+use token_core::{Claim, NewClaims, Verifier, VerifyError};
 
 use crate::support::{SECRET, forge, key};
 
@@ -44,6 +44,8 @@ fn value() -> impl Strategy<Value = String> {
         3 => (3600..1_000_000_u64).prop_map(move |secs| (now + secs).to_string()),
         3 => (3600..1_000_000_u64).prop_map(move |secs| (now - secs).to_string()),
         2 => (3600..1_000_000_u64).prop_map(move |secs| format!("{}.25", now + secs)),
+        2 => (3600..1_000_000_u64).prop_map(move |secs| format!("{:e}", (now + secs) as f64)),
+        2 => (3600..1_000_000_u64).prop_map(move |secs| format!("{}e-2", 100 * (now - secs))),
         1 => Just("18446744073709551615".to_owned()),
         1 => Just("1e99".to_owned()),
         1 => Just("-5".to_owned()),
@@ -55,7 +57,10 @@ fn value() -> impl Strategy<Value = String> {
 fn claims() -> impl Strategy<Value = String> {
     let name =
         prop::sample::select(vec!["iss", "aud", "sub", "nbf", "iat", "jti", "sid", "role", "x", "\\u0069ss"]);
-    let exp = (3600..1_000_000_u64).prop_map(|secs| format!(r#""exp":{}"#, now() + secs));
+    let exp = (3600..1_000_000_u64, any::<bool>()).prop_map(|(secs, is_float)| {
+        let exp = now() + secs;
+        if is_float { format!(r#""exp":{:e}"#, exp as f64) } else { format!(r#""exp":{exp}"#) }
+    });
     (exp, prop::collection::vec((name, value()), 0..4)).prop_map(|(exp, members)| {
         let members = members.iter().map(|(name, value)| format!(r#","{name}":{value}"#)).collect::<String>();
         format!("{{{exp}{members}}}")
@@ -88,7 +93,7 @@ proptest! {
     ) {
         let token = forge(&header, &claims);
         let keys = [key()];
-        let mut verifier = Verifier::new(&keys);
+        let mut verifier = Verifier::new(&keys).any_audience();
         if let Some(issuer) = issuer {
             verifier = verifier.issuer(issuer);
         }
@@ -158,13 +163,11 @@ fn jsonwebtoken_accepts_more() {
         (r#"{"alg":"HS256","cty":"JWT"}"#, format!(r#"{{"exp":{exp}}}"#), VerifyError::ForbiddenHeader),
         (r#"{"alg":"HS256","kid":"a"}"#, format!(r#"{{"exp":{exp}}}"#), VerifyError::UnknownKey),
         (plain, format!(r#"{{"exp":{exp},"x":1,"x":2}}"#), VerifyError::MalformedClaims),
-        (plain, format!(r#"{{"exp":{exp},"iat":"soon"}}"#), VerifyError::InvalidClaim),
-        (plain, format!(r#"{{"exp":{exp},"sid":7}}"#), VerifyError::InvalidClaim),
-        (plain, format!(r#"{{"exp":{}e0}}"#, exp), VerifyError::InvalidClaim),
+        (plain, format!(r#"{{"exp":{exp},"iat":"soon"}}"#), VerifyError::InvalidClaim(Claim::IssuedAt)),
     ] {
         let token = forge(header, &claims);
         let keys = [key()];
-        let answer = Verifier::new(&keys).verify(&token, now(), &mut [0; 256]).unwrap_err();
+        let answer = Verifier::new(&keys).any_audience().verify(&token, now(), &mut [0; 256]).unwrap_err();
         assert_eq!(answer, ours, "{header} {claims}");
         assert!(oracle(&token, &validation(None, None)).is_ok(), "refused by both now: {header} {claims}");
     }

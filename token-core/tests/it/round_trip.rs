@@ -58,7 +58,7 @@ proptest! {
         let claims = signed.claims();
         let mut out = [0; 4096];
         let token = keys[0].sign(&claims, &mut out).unwrap();
-        let mut verifier = Verifier::new(&keys);
+        let mut verifier = Verifier::new(&keys).any_audience();
         if let Some(issuer) = claims.issuer {
             verifier = verifier.issuer(issuer);
         }
@@ -104,7 +104,7 @@ proptest! {
         let keys = [key()];
         let mut buffer = [0; 8192];
         let token = forge(HEADER, claims);
-        let read = Verifier::new(&keys).issuer(&issuer).verify(token, NOW, &mut buffer).unwrap();
+        let read = Verifier::new(&keys).any_audience().issuer(&issuer).verify(token, NOW, &mut buffer).unwrap();
         prop_assert_eq!(read.issuer(), Some(issuer.as_str()));
         prop_assert_eq!(read.subject(), Some(issuer.as_str()));
         prop_assert!(read.audiences().eq(audiences.iter().map(String::as_str)));
@@ -147,7 +147,7 @@ proptest! {
             _b: heapless::Vec<heapless::String<4>, 4>,
         }
         let keys = [key()];
-        let verifier = Verifier::new(&keys);
+        let verifier = Verifier::new(&keys).any_audience();
         let token = forge(header, &payload);
         let _ = verdict(&token);
         let token = forge(HEADER, &payload);
@@ -183,7 +183,7 @@ fn any_changed_byte_of_a_token_is_refused() {
         for byte in 0..=u8::MAX {
             let mut changed = token.as_bytes().to_vec();
             changed[at] = byte;
-            let accepted = Verifier::new(&keys).verify(&changed, NOW, &mut buffer).is_ok();
+            let accepted = Verifier::new(&keys).any_audience().verify(&changed, NOW, &mut buffer).is_ok();
             assert_eq!(accepted, changed == token.as_bytes(), "{byte} at {at}");
         }
     }
@@ -206,10 +206,13 @@ fn the_leftovers_of_an_earlier_token_are_not_read() {
     let mut buffer = [0; 256];
     let long = forge(HEADER, r#"{"exp":1800000600,"sub":"someone with a long name","iss":"home"}"#);
     let short = forge(HEADER, r#"{"exp":1800000600}"#);
-    Verifier::new(&keys).verify(long, NOW, &mut buffer).unwrap();
-    let claims = Verifier::new(&keys).verify(short, NOW, &mut buffer).unwrap();
+    Verifier::new(&keys).any_audience().verify(long, NOW, &mut buffer).unwrap();
+    let claims = Verifier::new(&keys).any_audience().verify(short, NOW, &mut buffer).unwrap();
     assert_eq!(claims.subject(), None);
-    let refused =
-        Verifier::new(&keys).issuer("home").verify(forge(HEADER, r#"{"exp":1800000600}"#), NOW, &mut buffer);
+    let refused = Verifier::new(&keys).any_audience().issuer("home").verify(
+        forge(HEADER, r#"{"exp":1800000600}"#),
+        NOW,
+        &mut buffer,
+    );
     assert_eq!(refused.err(), Some(VerifyError::WrongIssuer));
 }

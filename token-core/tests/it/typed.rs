@@ -1,7 +1,9 @@
-//! Claims of the caller's own type, written and read through serde-json-core.
+//! Claims of the caller's own type: written by serde-json-core, read by a reader of ours.
 
 use serde::{Deserialize, Serialize};
-use token_core::{Key, NewClaims, SignError, TOKEN_LEN_MAX, Verifier, VerifyError, payload_len_max};
+use token_core::{
+    Key, NewClaims, SignError, TOKEN_LEN_MAX, TypedError, Verifier, VerifyError, payload_len_max,
+};
 
 use crate::support::{HEADER, NOW, encode, forge, key};
 
@@ -16,8 +18,11 @@ fn pump() -> Pump {
     Pump { exp: NOW + 60, litres: 40, site: "north".try_into().unwrap() }
 }
 
-fn read(claims: &str) -> Result<Pump, VerifyError> {
-    Verifier::new(&[key()]).verify_as(forge(HEADER, claims), NOW, &mut [0; 512]).map(|(_, pump)| pump)
+fn read(claims: &str) -> Result<Pump, TypedError> {
+    Verifier::new(&[key()])
+        .any_audience()
+        .verify_as(forge(HEADER, claims), NOW, &mut [0; 512])
+        .map(|(_, pump)| pump)
 }
 
 fn written(claims: &impl Serialize) -> Result<(), SignError> {
@@ -30,7 +35,8 @@ fn own_claims_come_back_as_they_were_signed() {
     let mut token = [0; 256];
     let token = keys[0].sign_as(&pump(), &mut token).unwrap();
     let mut buffer = [0; 128];
-    let (claims, read): (_, Pump) = Verifier::new(&keys).verify_as(token, NOW, &mut buffer).unwrap();
+    let (claims, read): (_, Pump) =
+        Verifier::new(&keys).any_audience().verify_as(token, NOW, &mut buffer).unwrap();
     assert_eq!(read, pump());
     assert_eq!(claims.expires_at(), NOW + 60);
 }
@@ -42,30 +48,47 @@ fn own_claims_are_only_read_from_a_token_that_is_good() {
     let token = keys[0].sign_as(&pump(), &mut token).unwrap();
     let strangers = [Key::new(&[3; 32]).unwrap()];
     let mut buffer = [0; 128];
-    let forged = Verifier::new(&strangers).verify_as::<Pump>(token, NOW, &mut buffer).unwrap_err();
-    assert_eq!(forged, VerifyError::BadSignature);
-    let expired = Verifier::new(&keys).verify_as::<Pump>(token, NOW + 60, &mut buffer).unwrap_err();
-    assert_eq!(expired, VerifyError::Expired);
+    let forged =
+        Verifier::new(&strangers).any_audience().verify_as::<Pump>(token, NOW, &mut buffer).unwrap_err();
+    assert_eq!(forged, TypedError::Refused(VerifyError::BadSignature));
+    let expired =
+        Verifier::new(&keys).any_audience().verify_as::<Pump>(token, NOW + 60, &mut buffer).unwrap_err();
+    assert_eq!(expired, TypedError::Refused(VerifyError::Expired));
     assert_eq!(
         read(r#"{"exp":1800000060,"litres":40,"site":"a","x":[{"y":1,"y":2}]}"#),
-        Err(VerifyError::MalformedClaims)
+        Err(TypedError::Refused(VerifyError::MalformedClaims))
     );
 }
 
 #[test]
-fn claims_of_another_shape_are_wrong_claims() {
+fn claims_of_another_shape_are_wrong_claims_and_name_the_field() {
     assert_eq!(read(r#"{"exp":1800000060,"litres":40,"site":"north"}"#), Ok(pump()));
-    for claims in [
-        r#"{"exp":1800000060,"litres":40}"#,
-        r#"{"exp":1800000060,"litres":"40","site":"north"}"#,
-        r#"{"exp":1800000060,"litres":-1,"site":"north"}"#,
-        r#"{"exp":1800000060,"litres":40.5,"site":"north"}"#,
-        r#"{"exp":1800000060,"litres":4294967296,"site":"north"}"#,
-        r#"{"exp":1800000060,"litres":40,"site":"longer than sixteen"}"#,
-        r#"{"exp":1800000060.5,"litres":40,"site":"north"}"#,
+    for (claims, field) in [
+        (r#"{"exp":1800000060,"litres":40}"#, "site"),
+        (r#"{"exp":1800000060,"litres":"40","site":"north"}"#, "litres"),
+        (r#"{"exp":1800000060,"litres":-1,"site":"north"}"#, "litres"),
+        (r#"{"exp":1800000060,"litres":-0,"site":"north"}"#, "litres"),
+        (r#"{"exp":1800000060,"litres":null,"site":"north"}"#, "litres"),
+        (r#"{"exp":1800000060,"litres":"","site":"north"}"#, "litres"),
+        (r#"{"exp":1800000060,"litres":40.5,"site":"north"}"#, "litres"),
+        (r#"{"exp":1800000060,"litres":4294967296,"site":"north"}"#, "litres"),
+        (r#"{"exp":1800000060,"litres":18446744073709551616,"site":"north"}"#, "litres"),
+        (r#"{"exp":1800000060,"litres":40,"site":"longer than sixteen"}"#, "site"),
+        (r#"{"exp":1800000060,"litres":40,"site":["north"]}"#, "site"),
+        (r#"{"exp":1800000060.5,"litres":40,"site":"north"}"#, "exp"),
     ] {
-        assert_eq!(read(claims), Err(VerifyError::WrongClaims), "{claims}");
+        assert_eq!(read(claims), Err(TypedError::WrongClaims { field: Some(field) }), "{claims}");
     }
+}
+
+#[test]
+fn an_error_says_what_is_wrong_and_where() {
+    let display = |claims: &str| read(claims).unwrap_err().to_string();
+    assert_eq!(
+        display(r#"{"exp":1800000060,"litres":[],"site":""}"#),
+        "the claims are not those that were asked for: litres"
+    );
+    assert_eq!(display(r#"{"exp":1}"#), "the token has expired");
 }
 
 #[test]
@@ -83,19 +106,33 @@ fn registered_claims_beside_own_ones_are_unescaped_as_ever() {
     let keys = [key()];
     let mut buffer = [0; 256];
     let (claims, _): (_, Pump) =
-        Verifier::new(&keys).issuer("😀").verify_as(token, NOW, &mut buffer).unwrap();
+        Verifier::new(&keys).any_audience().issuer("😀").verify_as(token, NOW, &mut buffer).unwrap();
     assert_eq!(claims.issuer(), Some("😀"));
     assert!(claims.audiences().eq(["a\"", "\\"]));
 }
 
 #[test]
-fn no_room_left_to_unescape_in_is_a_buffer_too_small() {
-    let claims = r#"{"exp":1800000060,"litres":1,"site":"\n\n\n\n\n\n"}"#;
+fn strings_with_escapes_need_no_more_buffer_than_the_payload() {
+    let claims =
+        r#"{"exp":1800000060,"litres":1,"s\u0069te":"\n\n\n\n\n\n","x":["\u00e9\ud83d\ude00",{"\n":"\\"}]}"#;
     let token = forge(HEADER, claims);
-    let read =
-        |len: usize| Verifier::new(&[key()]).verify_as::<Pump>(&token, NOW, &mut vec![0; len]).map(|_| ());
-    assert_eq!(read(claims.len() + 5), Err(VerifyError::BufferTooSmall));
-    assert_eq!(read(claims.len() + 6), Ok(()));
+    let keys = [key()];
+    let read = |len: usize| {
+        let mut buffer = vec![0; len];
+        let read = Verifier::new(&keys)
+            .any_audience()
+            .verify_as::<Pump>(&token, NOW, &mut buffer)
+            .map(|(_, pump)| pump.site);
+        let verified = Verifier::new(&keys).any_audience().verify(&token, NOW, &mut buffer).map(|_| ());
+        (read.map(|site| site.to_string()), verified)
+    };
+    const HEADER_AND_DOT: usize = "eyJhbGciOiJIUzI1NiJ9.".len();
+    assert_eq!(read(payload_len_max(token.len())), (Ok("\n".repeat(6)), Ok(())));
+    // Knowing the header, nothing less does.
+    assert_eq!(payload_len_max(token.len() - HEADER_AND_DOT + 1), claims.len());
+    assert_eq!(read(claims.len()), (Ok("\n".repeat(6)), Ok(())));
+    let too_small = VerifyError::BufferTooSmall;
+    assert_eq!(read(claims.len() - 1), (Err(TypedError::Refused(too_small)), Err(too_small)));
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn unhex(hex: &str) -> Vec<u8> {
 fn rfc_7515_appendix_a_1_verifies_until_it_expires() {
     let vector = &vectors()["rfc7515_a1"];
     let keys = [Key::new(&secret(vector)).unwrap()];
-    let verifier = Verifier::new(&keys).issuer("joe");
+    let verifier = Verifier::new(&keys).any_audience().issuer("joe");
     let exp = vector["exp"].as_u64().unwrap();
 
     let mut buffer = [0; 128];
@@ -63,7 +63,8 @@ fn rfc_7520_section_4_4_has_a_good_signature_and_its_payload_is_encoded_to_the_l
 fn rfc_7520_section_4_4_is_no_set_of_claims() {
     let vector = &vectors()["rfc7520_4_4"];
     let keys = [Key::new(&secret(vector)).unwrap().with_kid("018c0ae5-4d9b-471b-bfd6-eef314bc7037").unwrap()];
-    let refused = Verifier::new(&keys).verify(string(vector, "token"), 0, &mut [0; 256]).unwrap_err();
+    let refused =
+        Verifier::new(&keys).any_audience().verify(string(vector, "token"), 0, &mut [0; 256]).unwrap_err();
     assert_eq!(refused, VerifyError::MalformedClaims);
 }
 
