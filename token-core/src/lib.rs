@@ -56,10 +56,10 @@
 //!
 //! | processor | flash to verify | to sign as well | static RAM | stack to verify | to sign | instructions to verify | to sign |
 //! |---|--:|--:|--:|--:|--:|--:|--:|
-//! | Cortex-M0 | 7,272 | 8,860 | 0 | 924 | 732 | 45,063 | 42,375 |
-//! | Cortex-M3 | 7,100 | 8,436 | 0 | 892 | 708 | 28,480 | 25,520 |
-//! | Cortex-M4 | 7,104 | 8,440 | 0 | 892 | 708 | 28,480 | 25,520 |
-//! | RISC-V imc | 8,644 | 10,324 | 0 | 876 | 696 | 35,564 | 32,979 |
+//! | Cortex-M0 | 7,436 | 9,028 | 0 | 928 | 732 | 46,000 | 42,375 |
+//! | Cortex-M3 | 7,196 | 8,532 | 0 | 892 | 708 | 28,720 | 25,520 |
+//! | Cortex-M4 | 7,216 | 8,556 | 0 | 892 | 708 | 28,720 | 25,520 |
+//! | RISC-V imc | 8,848 | 10,532 | 0 | 860 | 696 | 35,755 | 32,979 |
 //!
 //! Flash is what `door_lock` and `gateway` in `tests/firmware` have over `empty`, copying and clearing of memory
 //! included: with the core library that rustup delivers, made for speed, an Arm takes 0.6 to 0.9 KB more. Stack
@@ -71,9 +71,9 @@
 //! cargo test -p latchkey-tests --test firmware -- --nocapture
 //! ```
 //!
-//! [`Key::new`] takes 1.1 KB of stack once, and a [`Key`] 330 bytes wherever it is kept. [`Verifier::verify_as`] brings
-//! a reader along, 2.4 KB on a Cortex-M3, [`Key::sign_as`] `serde-json-core`, and [`Key::with_type`] and [`Key::with_kid`] 1.1 KB for writing headers;
-//! who calls none of them pays for none of them.
+//! [`Key::new`] takes 1.1 KB of stack once, and a [`Key`] 330 bytes wherever it is kept. [`Verifier::verify_as`] brings a
+//! reader along, 2.4 KB on a Cortex-M3, [`Key::sign_as`] `serde-json-core`, and [`Key::with_type`] and [`Key::with_kid`]
+//! 1.1 KB for writing headers; who calls none of them pays for none of them.
 //!
 //! ## The compact SHA-256
 //!

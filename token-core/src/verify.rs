@@ -53,8 +53,8 @@ pub const fn payload_len_max(token_len: usize) -> usize {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Whom its tokens are for is a choice that has to be made: [`audience`](Verifier::audience) or
-/// [`any_audience`](Verifier::any_audience), said aloud. Until then there is no
+/// Whom its tokens are for is a choice that has to be made: [`audience`](Verifier::audience),
+/// [`audiences`](Verifier::audiences) or [`any_audience`](Verifier::any_audience), said aloud. Until then there is no
 /// `verify` to call:
 ///
 /// ```compile_fail,E0599
@@ -66,7 +66,7 @@ pub const fn payload_len_max(token_len: usize) -> usize {
 #[derive(Clone, Copy, Debug)]
 pub struct Verifier<'k, A = Audience<'k>> {
     keys: Keys<'k>,
-    issuer: Option<&'k str>,
+    issuer: Expected<'k>,
     audience: A,
     leeway_secs: u32,
 }
@@ -77,7 +77,26 @@ pub struct NoAudienceYet;
 
 /// Whom the tokens of a [`Verifier`] are for.
 #[derive(Clone, Copy, Debug)]
-pub struct Audience<'k>(Option<&'k str>);
+pub struct Audience<'k>(Expected<'k>);
+
+/// What a claim has to be.
+#[derive(Clone, Copy, Debug)]
+enum Expected<'k> {
+    Anything,
+    This(&'k str),
+    OneOf(&'k [&'k str]),
+}
+
+impl Expected<'_> {
+    /// Whether one of these is what is expected. Where anything is, there need not be one.
+    fn is_among<'c>(self, mut texts: impl Iterator<Item = &'c str>) -> bool {
+        match self {
+            Expected::Anything => true,
+            Expected::This(expected) => texts.any(|text| text == expected),
+            Expected::OneOf(expected) => texts.any(|text| expected.contains(&text)),
+        }
+    }
+}
 
 impl<'k> Verifier<'k, NoAudienceYet> {
     /// A verifier that accepts what any of `keys` has signed, once it is told whom for.
@@ -85,28 +104,38 @@ impl<'k> Verifier<'k, NoAudienceYet> {
     /// The token's `kid` selects the key: of several with one `kid`, the first that is for the token's type. A token
     /// without `kid` is only for a key without.
     pub const fn new(keys: &'k [Key]) -> Self {
-        Verifier { keys: Keys(keys), issuer: None, audience: NoAudienceYet, leeway_secs: 0 }
+        Verifier { keys: Keys(keys), issuer: Expected::Anything, audience: NoAudienceYet, leeway_secs: 0 }
     }
 }
 
 impl<'k, A: Copy> Verifier<'k, A> {
     /// Requires `iss` to be exactly this (RFC 7519 §4.1.1).
     pub const fn issuer(self, issuer: &'k str) -> Self {
-        Verifier { issuer: Some(issuer), ..self }
+        Verifier { issuer: Expected::This(issuer), ..self }
+    }
+
+    /// Requires `iss` to be exactly one of these; if there are none, no token is good.
+    pub const fn issuers(self, issuers: &'k [&'k str]) -> Self {
+        Verifier { issuer: Expected::OneOf(issuers), ..self }
     }
 
     /// Requires `aud` to be or to contain exactly this (RFC 7519 §4.1.3).
     pub const fn audience(self, audience: &'k str) -> Verifier<'k> {
-        self.for_audience(Some(audience))
+        self.for_audience(Expected::This(audience))
     }
 
-    /// Accepts a token whomever it is for, also one for somebody else: ask [`Claims::has_audience`] for each of several
-    /// names of your own, unless the key has one use only.
+    /// Requires `aud` to be or to contain exactly one of these, which all are names of this recipient.
+    pub const fn audiences(self, audiences: &'k [&'k str]) -> Verifier<'k> {
+        self.for_audience(Expected::OneOf(audiences))
+    }
+
+    /// Accepts a token whomever it is for, also one for somebody else: look at [`Claims::audiences`] yourself, unless the
+    /// key has one use only.
     pub const fn any_audience(self) -> Verifier<'k> {
-        self.for_audience(None)
+        self.for_audience(Expected::Anything)
     }
 
-    const fn for_audience(self, audience: Option<&'k str>) -> Verifier<'k> {
+    const fn for_audience(self, audience: Expected<'k>) -> Verifier<'k> {
         let Verifier { keys, issuer, leeway_secs, .. } = self;
         Verifier { keys, issuer, audience: Audience(audience), leeway_secs }
     }
@@ -213,10 +242,10 @@ impl Verifier<'_> {
         if claims.not_before().is_some_and(|not_before| now.saturating_add(leeway) < not_before) {
             return Err(VerifyError::NotYetValid);
         }
-        if self.issuer.is_some() && claims.issuer() != self.issuer {
+        if !self.issuer.is_among(claims.issuer().into_iter()) {
             return Err(VerifyError::WrongIssuer);
         }
-        if self.audience.0.is_some_and(|audience| !claims.has_audience(audience)) {
+        if !self.audience.0.is_among(claims.audiences()) {
             return Err(VerifyError::WrongAudience);
         }
         Ok(())

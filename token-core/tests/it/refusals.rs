@@ -653,6 +653,29 @@ fn an_expected_empty_string_is_not_a_missing_claim() {
 }
 
 #[test]
+fn several_issuers_and_audiences_are_expected_by_name() {
+    let keys = [key()];
+    let verifier = Verifier::new(&keys).issuers(&["home", "hut"]).audiences(&["door", "gate"]);
+    let with = |claims: &str| verdict_of(&verifier, forge(HEADER, claims_with(claims)));
+    for accepted in [
+        r#""iss":"home","aud":"door""#,
+        r#""iss":"hut","aud":"gate""#,
+        r#""iss":"hut","aud":["garage","gate"]"#,
+    ] {
+        assert_eq!(with(accepted), Ok(()), "{accepted}");
+    }
+    assert_eq!(with(r#""iss":"hu","aud":"door""#), Err(VerifyError::WrongIssuer));
+    assert_eq!(with(r#""aud":"door""#), Err(VerifyError::WrongIssuer));
+    for refused in [r#""aud":"garage""#, r#""aud":[]"#, r#""aud":"""#, r#""aud":"door,gate""#, r#""x":0"#] {
+        assert_eq!(with(&format!(r#""iss":"hut",{refused}"#)), Err(VerifyError::WrongAudience), "{refused}");
+    }
+    let none = Verifier::new(&keys).issuers(&[]).any_audience();
+    assert_eq!(verdict_of(&none, forge(HEADER, CLAIMS)), Err(VerifyError::WrongIssuer));
+    let nobody = Verifier::new(&keys).audiences(&[]);
+    assert_eq!(verdict_of(&nobody, forge(HEADER, CLAIMS)), Err(VerifyError::WrongAudience));
+}
+
+#[test]
 fn any_audience_takes_a_token_for_somebody_else_and_the_last_choice_counts() {
     let keys = [key()];
     let token = forge(HEADER, claims_with(r#""aud":"gate""#));
