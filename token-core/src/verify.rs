@@ -1,6 +1,6 @@
 //! Verifying: a stranger's bytes in, claims out, or the reason why not.
 
-use core::fmt;
+use core::{fmt, str};
 
 use serde::de::DeserializeOwned;
 
@@ -180,6 +180,24 @@ impl Verifier<'_> {
     ) -> Result<Claims<'b>, VerifyError> {
         let payload = self.keys.authenticate(token.as_ref(), buffer)?;
         self.claims(decode(payload, buffer)?, now)
+    }
+
+    /// Verifies a token as [`verify`](Verifier::verify) does, and returns its claims as the JSON that was signed, for a
+    /// reader of your own.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Verifier::verify).
+    pub fn verify_json<'b>(
+        &self,
+        token: impl AsRef<[u8]>,
+        now: u64,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b str, VerifyError> {
+        let payload = self.keys.authenticate(token.as_ref(), buffer)?;
+        self.claims(decode(payload, buffer)?, now)?;
+        // Judging undoes the escapes, so the bytes are decoded anew.
+        str::from_utf8(decode(payload, buffer)?).map_err(|_| VerifyError::MalformedClaims)
     }
 
     /// Verifies a token as [`verify`](Verifier::verify) does, then reads claims of a type of your own out of it.

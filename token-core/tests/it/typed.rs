@@ -136,6 +136,23 @@ fn strings_with_escapes_need_no_more_buffer_than_the_payload() {
 }
 
 #[test]
+fn the_json_of_good_claims_is_what_was_signed_and_of_others_an_error() {
+    let keys = [key()];
+    let verifier = Verifier::new(&keys).audience("door");
+    let json = r#"{ "aud":"d\u006for","exp":1800000060, "x":["\n",{"\ud83d\ude00":1e3}]}"#;
+    let token = forge(HEADER, json);
+    let mut buffer = vec![0; payload_len_max(token.len())];
+    assert_eq!(verifier.verify_json(&token, NOW, &mut buffer), Ok(json));
+    assert_eq!(verifier.verify_json(&token, NOW + 60, &mut buffer), Err(VerifyError::Expired));
+    assert_eq!(
+        verifier.audience("gate").verify_json(&token, NOW, &mut buffer),
+        Err(VerifyError::WrongAudience)
+    );
+    let twice = forge(HEADER, r#"{"aud":"door","exp":1800000060,"x":1,"x":2}"#);
+    assert_eq!(verifier.verify_json(twice, NOW, &mut buffer), Err(VerifyError::MalformedClaims));
+}
+
+#[test]
 fn what_our_verifier_would_refuse_is_not_signed() {
     #[derive(Serialize)]
     struct Eternal {
