@@ -456,7 +456,7 @@ fn leeway_moves_both_ends_and_saturates() {
     assert_eq!(at(forever, 0), Err(VerifyError::NotYetValid));
 }
 
-/// Pomerium, Envoy and jjwt write times like these, which jose, jsonwebtoken and PyJWT take.
+/// Pomerium, Envoy and jjwt write times like these.
 #[test]
 fn times_are_taken_in_every_spelling() {
     let keys = [key()];
